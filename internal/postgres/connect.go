@@ -1,0 +1,92 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
+)
+
+// cancelGrace is how long a cancelled query has to answer before its session is closed.
+const cancelGrace = 500 * time.Millisecond
+
+// closeGrace is how long a goodbye may take.
+const closeGrace = 500 * time.Millisecond
+
+// lockTimeout is how long any query waits for a lock before it gives up: what
+// stands behind us in the lock's queue waits for us too.
+const lockTimeout = 100 * time.Millisecond
+
+// settings are made by SET after connecting, because poolers refuse start-up
+// parameters they do not know. The first group must hold; of the second a
+// setting may be unknown to an older server or a fork.
+var (
+	mandatory = fmt.Sprintf(`SET default_transaction_read_only = on;
+SET statement_timeout = %d;
+SET lock_timeout = %d;
+SET idle_in_transaction_session_timeout = '10s';
+SET search_path = pg_catalog;
+SET client_encoding = 'UTF8'`, setupTimeout.Milliseconds(), lockTimeout.Milliseconds())
+	optional = []string{
+		"SET jit = off",
+		"SET max_parallel_workers_per_gather = 0",
+		"SET idle_session_timeout = 0", // 14: the server's own would end the lasting session
+	}
+)
+
+// setupTimeout is the statement_timeout of the queries that open a session.
+const setupTimeout = 2 * time.Second
+
+// connect opens a session and looks up its facts.
+func (s *Server) connect(ctx context.Context, database string) (*Session, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.config.ConnectTimeout)
+	defer cancel()
+	config, err := s.config.parse(database)
+	if err != nil {
+		return nil, err
+	}
+	if config.User, err = secret(ctx, s.config.User, config.User); err != nil {
+		return nil, fmt.Errorf("get the user: %w", &SecretError{err})
+	}
+	if config.Password, err = secret(ctx, s.config.Password, config.Password); err != nil {
+		return nil, fmt.Errorf("get the password: %w", &SecretError{err})
+	}
+	config.RuntimeParams["application_name"] = ApplicationName
+	config.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
+		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: cancelGrace}
+	}
+	conn, err := pgconn.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	session := &Session{
+		conn: conn, database: config.Database, opened: time.Now(),
+		timeout: setupTimeout, texts: map[string]*statement{}, count: s.count,
+	}
+	if err := session.setUp(ctx, s.config.Probe); err != nil {
+		session.close(ctx)
+		return nil, fmt.Errorf("set up the session: %w", err)
+	}
+	return session, nil
+}
+
+// ApplicationName is what pg_stat_activity shows of pgvigil's sessions, and how
+// the collectors leave them out.
+const ApplicationName = "pgvigil"
+
+func secret(ctx context.Context, get Secret, otherwise string) (string, error) {
+	if get == nil {
+		return otherwise, nil
+	}
+	return get(ctx)
+}
+
+// setUp makes the session's settings and looks up its facts, in two round trips.
+func (s *Session) setUp(ctx context.Context, probe Probe) error {
+	if _, err := s.conn.Exec(ctx, mandatory).ReadAll(); err != nil {
+		return fmt.Errorf("make the session read-only and bounded: %w", err)
+	}
+	return s.lookUp(ctx, probe)
+}

@@ -1,0 +1,269 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgvigil/pgvigil/internal/spec"
+)
+
+// Facts are what a session looks up once, when it opens.
+type Facts struct {
+	// Version is the server's version as it names itself ("16.4 (Debian …)").
+	Version string
+	// Major is its major version.
+	Major spec.Version
+	// SystemIdentifier tells clusters apart; a restored clone shares it. Empty
+	// where pg_control_system() is not allowed.
+	SystemIdentifier string
+	// Database is the database of the session.
+	Database string
+	// Extensions are those installed in this database.
+	Extensions map[string]Extension
+	// Functions, Relations and Settings answer the Probe.
+	Functions map[string]Access
+	Relations map[string]Access
+	Settings  map[string]string
+}
+
+// Extension is an installed extension.
+type Extension struct {
+	Version spec.Version
+	Schema  string
+}
+
+// Access says whether an object may be used by the session's role.
+type Access uint8
+
+// The zero Access is of an object that was not probed or could not be.
+const (
+	Unknown Access = iota
+	Missing        // the server has no such object
+	Denied
+	Allowed
+)
+
+// Probe lists what a session looks up when it opens, besides what it always does.
+type Probe struct {
+	Functions []string
+	Relations []string
+	Settings  []string
+}
+
+// State is what may change while a session lasts, looked up at each scrape.
+type State struct {
+	// Role is the server's side of replication now.
+	Role spec.Role
+	// StartTime is when the postmaster started.
+	StartTime time.Time
+	// Databases are those that allow connections, no templates, by name.
+	Databases []Database
+}
+
+// Database is a database of the server.
+type Database struct {
+	Name string
+	// Connect says whether the session's role has the CONNECT privilege.
+	Connect bool
+}
+
+const versionSQL = `
+SELECT pg_catalog.current_setting('server_version')                         AS version
+     , pg_catalog.current_setting('server_version_num')::double precision   AS version_num
+     , pg_catalog.current_database()::text                                  AS datname`
+
+// identifierSQL stands alone because managed servers may deny the function.
+const identifierSQL = `
+SELECT system_identifier::text AS system_identifier
+  FROM pg_catalog.pg_control_system()`
+
+const extensionsSQL = `
+SELECT e.extname::text    AS extname
+     , e.extversion::text AS extversion
+     , n.nspname::text    AS nspname
+  FROM pg_catalog.pg_extension e
+  JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace`
+
+// The probes take one newline-separated text: names of functions hold commas and
+// parentheses, which an array's text form would have to quote.
+const functionsSQL = `
+SELECT f AS name
+     , CASE WHEN pg_catalog.to_regprocedure(f) IS NULL THEN 1
+            WHEN pg_catalog.has_function_privilege(pg_catalog.to_regprocedure(f), 'EXECUTE') THEN 3
+            ELSE 2 END::double precision AS access
+  FROM pg_catalog.unnest(pg_catalog.string_to_array($1::text, E'\n')) f
+ WHERE f <> ''`
+
+const relationsSQL = `
+SELECT r AS name
+     , CASE WHEN pg_catalog.to_regclass(r) IS NULL THEN 1
+            WHEN pg_catalog.has_table_privilege(pg_catalog.to_regclass(r), 'SELECT') THEN 3
+            ELSE 2 END::double precision AS access
+  FROM pg_catalog.unnest(pg_catalog.string_to_array($1::text, E'\n')) r
+ WHERE r <> ''`
+
+const settingsSQL = `
+SELECT s                                       AS name
+     , pg_catalog.current_setting(s, true)     AS setting
+  FROM pg_catalog.unnest(pg_catalog.string_to_array($1::text, E'\n')) s
+ WHERE s <> ''`
+
+// stateSQL gives the role, the start time, and a row for each database, or one
+// without a name where there is none.
+// datconnlimit -2 marks a database left half-dropped (PostgreSQL 16, back-patched).
+const stateSQL = `
+SELECT pg_catalog.pg_is_in_recovery()::int::double precision                                AS in_recovery
+     , extract(epoch FROM pg_catalog.pg_postmaster_start_time())::double precision          AS start_time
+     , coalesce(d.datname::text, '')                                                        AS datname
+     , pg_catalog.has_database_privilege(d.oid, 'CONNECT')::int::double precision           AS connect
+  FROM (SELECT 1) AS one
+  LEFT JOIN pg_catalog.pg_database d
+    ON d.datallowconn AND NOT d.datistemplate AND d.datconnlimit <> -2
+ ORDER BY d.datname`
+
+// lookUp fills Facts in one pipeline, with the optional settings on its way.
+func (s *Session) lookUp(ctx context.Context, probe Probe) error {
+	requests := []struct{ name, sql, param string }{
+		{"version", versionSQL, ""},
+		{"identifier", identifierSQL, ""},
+		{"extensions", extensionsSQL, ""},
+		{"functions", functionsSQL, strings.Join(probe.Functions, "\n")},
+		{"relations", relationsSQL, strings.Join(probe.Relations, "\n")},
+		{"settings", settingsSQL, strings.Join(probe.Settings, "\n")},
+	}
+	p := s.conn.StartPipeline(ctx)
+	for _, sql := range optional {
+		p.SendQueryParams(sql, nil, nil, nil, nil)
+		p.SendPipelineSync()
+	}
+	for _, r := range requests {
+		var params [][]byte
+		if strings.Contains(r.sql, "$1") {
+			params = [][]byte{[]byte(r.param)}
+		}
+		p.SendQueryParams(marked(r.name, r.sql), params, nil, nil, binaryFormat)
+		p.SendPipelineSync()
+	}
+	_ = p.Flush()
+	for range optional {
+		// An unknown setting is refused, and that is all there is to it.
+		_, _ = oneOff(p)
+	}
+	answers := map[string]*spec.Rows{}
+	var failed error
+	for _, r := range requests {
+		rows, err := oneOff(p)
+		if err != nil && r.name != "identifier" {
+			failed = errors.Join(failed, fmt.Errorf("look up %s: %w", r.name, err))
+		}
+		answers[r.name] = rows
+	}
+	s.count(len(optional)+len(requests), 0)
+	if err := errors.Join(failed, closePipeline(p, s.conn)); err != nil {
+		return err
+	}
+	s.Facts = readFacts(answers)
+	return nil
+}
+
+func closePipeline(p *pgconn.Pipeline, conn *pgconn.PgConn) error {
+	if err := p.Close(); err != nil && conn.IsClosed() {
+		return err
+	}
+	return nil
+}
+
+// oneOff reads the rows of one SendQueryParams and its sync.
+func oneOff(p *pgconn.Pipeline) (*spec.Rows, error) {
+	res, err := p.GetResults()
+	var rows *spec.Rows
+	if reader, ok := res.(*pgconn.ResultReader); ok && err == nil {
+		st := newStatement(&pgconn.StatementDescription{Fields: reader.FieldDescriptions()}, nil, nil)
+		if err = st.err; err == nil {
+			rows, err = st.read(reader)
+		}
+		if _, closeErr := reader.Close(); err == nil {
+			err = closeErr
+		}
+	}
+	if _, syncErr := p.GetResults(); syncErr != nil && err == nil {
+		err = syncErr
+	}
+	return rows, err
+}
+
+func readFacts(answers map[string]*spec.Rows) Facts {
+	version := answers["version"]
+	f := Facts{
+		Version:    version.Text(0, "version"),
+		Major:      spec.Version(version.Value(0, "version_num") / 10000),
+		Database:   version.Text(0, "datname"),
+		Extensions: map[string]Extension{},
+		Functions:  accesses(answers["functions"]),
+		Relations:  accesses(answers["relations"]),
+		Settings:   map[string]string{},
+	}
+	if id := answers["identifier"]; id != nil && id.Len() == 1 {
+		f.SystemIdentifier = id.Text(0, "system_identifier")
+	}
+	for i, ext := 0, answers["extensions"]; i < ext.Len(); i++ {
+		// An extension whose version is not numbers is as good as absent.
+		if v, err := spec.ParseVersion(ext.Text(i, "extversion")); err == nil {
+			f.Extensions[ext.Text(i, "extname")] = Extension{Version: v, Schema: ext.Text(i, "nspname")}
+		}
+	}
+	for i, set := 0, answers["settings"]; i < set.Len(); i++ {
+		f.Settings[set.Text(i, "name")] = set.Text(i, "setting")
+	}
+	return f
+}
+
+func accesses(rows *spec.Rows) map[string]Access {
+	m := map[string]Access{}
+	for i := range rows.Len() {
+		m[rows.Text(i, "name")] = Access(rows.Value(i, "access"))
+	}
+	return m
+}
+
+// Look returns the server's state now, in one round trip once it is prepared.
+func (s *Session) Look(ctx context.Context) (State, error) {
+	var state State
+	var failed error
+	err := s.Run(ctx, []Query{{Name: "state", SQL: stateSQL, Timeout: setupTimeout}}, func(_ int, r Result) {
+		if failed = r.Err; failed == nil {
+			state = readState(r.Rows)
+		}
+	})
+	if err = errors.Join(failed, err); err != nil {
+		return State{}, fmt.Errorf("look up role and databases: %w", err)
+	}
+	return state, nil
+}
+
+func readState(rows *spec.Rows) State {
+	state := State{Role: spec.Primary}
+	for i := range rows.Len() {
+		if rows.Value(i, "in_recovery") == 1 {
+			state.Role = spec.Standby
+		}
+		sec, frac := math.Modf(rows.Value(i, "start_time"))
+		state.StartTime = time.Unix(int64(sec), int64(frac*1e9))
+		if name := rows.Text(i, "datname"); name != "" {
+			state.Databases = append(state.Databases, Database{Name: name, Connect: rows.Value(i, "connect") == 1})
+		}
+	}
+	return state
+}
+
+// Has reports whether the state lists a database.
+func (s State) Has(database string) bool {
+	return slices.ContainsFunc(s.Databases, func(d Database) bool { return d.Name == database })
+}

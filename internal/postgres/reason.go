@@ -1,0 +1,151 @@
+package postgres
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Reason is why a query or a connect failed, from a fixed set fit for a label.
+type Reason string
+
+// Why a query failed.
+const (
+	ReasonTimeout     Reason = "timeout"      // the statement's, or the scrape's deadline
+	ReasonLockTimeout Reason = "lock_timeout" // an object was locked for longer than lock_timeout
+	ReasonPermission  Reason = "permission"
+	ReasonUndefined   Reason = "undefined"  // a table, column or function is missing
+	ReasonConnection  Reason = "connection" // the session was lost or could not be had
+	ReasonMismatch    Reason = "mismatch"   // the columns are not the declared ones
+	ReasonDuplicate   Reason = "duplicate"  // two rows with one label set
+	ReasonLimit       Reason = "limit"      // more series than the collector may give
+	ReasonConflict    Reason = "conflict"   // cancelled by recovery on a standby
+	ReasonOther       Reason = "other"
+)
+
+// Why a connect failed.
+const (
+	ConnectRefused     Reason = "refused"
+	ConnectTimeout     Reason = "timeout"
+	ConnectAuth        Reason = "auth"
+	ConnectTLS         Reason = "tls"
+	ConnectTooMany     Reason = "too_many_connections"
+	ConnectStartingUp  Reason = "starting_up"
+	ConnectDNS         Reason = "dns"
+	ConnectOther       Reason = "other"
+	connectRefusedText        = "server refused TLS connection"
+)
+
+// ConnectReasons returns every reason a connect may fail for.
+func ConnectReasons() []Reason {
+	return []Reason{
+		ConnectRefused, ConnectTimeout, ConnectAuth, ConnectTLS,
+		ConnectTooMany, ConnectStartingUp, ConnectDNS, ConnectOther,
+	}
+}
+
+// Reasoner is an error that knows its own reason.
+type Reasoner interface {
+	error
+	Reason() Reason
+}
+
+// QueryReason returns why a query failed.
+func QueryReason(err error) Reason {
+	var own Reasoner
+	if errors.As(err, &own) {
+		return own.Reason()
+	}
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return stateReason(pg)
+	}
+	if isTimeout(err) {
+		return ReasonTimeout
+	}
+	return ReasonConnection
+}
+
+// stateReason maps a SQLSTATE (PostgreSQL 18, appendix A).
+func stateReason(pg *pgconn.PgError) Reason {
+	switch pg.Code {
+	case "57014": // query_canceled: statement_timeout, or our own cancel at the deadline
+		return ReasonTimeout
+	case "55P03": // lock_not_available: lock_timeout
+		return ReasonLockTimeout
+	case "42501":
+		return ReasonPermission
+	case "42703", "42P01", "42883", "42704", "3F000", "0A000":
+		return ReasonUndefined
+	case "40001", "40P01":
+		return ReasonConflict
+	}
+	switch pg.Code[:min(2, len(pg.Code))] {
+	case "08", "57", "53":
+		return ReasonConnection
+	}
+	return ReasonOther
+}
+
+// ConnectReason returns why a connect failed.
+func ConnectReason(err error) Reason {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		switch {
+		case strings.HasPrefix(pg.Code, "28"):
+			return ConnectAuth
+		case pg.Code == "53300" || pg.Code == "53400":
+			return ConnectTooMany
+		case pg.Code == "57P03" || pg.Code == "57P01" || pg.Code == "57P02":
+			return ConnectStartingUp
+		}
+		return ConnectOther
+	}
+	var dns *net.DNSError
+	var record tls.RecordHeaderError
+	var alert tls.AlertError
+	var verify *tls.CertificateVerificationError
+	var authority x509.UnknownAuthorityError
+	var host x509.HostnameError
+	switch {
+	case errors.As(err, &dns):
+		return ConnectDNS
+	case errors.As(err, &record), errors.As(err, &alert), errors.As(err, &verify),
+		errors.As(err, &authority), errors.As(err, &host),
+		// pgconn makes this error with errors.New.
+		strings.Contains(err.Error(), connectRefusedText):
+		return ConnectTLS
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOENT):
+		return ConnectRefused
+	case isTimeout(err):
+		return ConnectTimeout
+	}
+	var secret *SecretError
+	if errors.As(err, &secret) {
+		return ConnectAuth
+	}
+	return ConnectOther
+}
+
+func isTimeout(err error) bool {
+	var timeout interface{ Timeout() bool }
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
+		errors.Is(err, os.ErrDeadlineExceeded) || pgconn.Timeout(err) ||
+		errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// SecretError says that a user or password could not be had.
+type SecretError struct{ cause error }
+
+// Error tells the cause; a Secret never puts what it read into its errors.
+func (e *SecretError) Error() string { return e.cause.Error() }
+
+// Unwrap returns the cause.
+func (e *SecretError) Unwrap() error { return e.cause }

@@ -1,0 +1,354 @@
+package postgres
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgvigil/pgvigil/internal/spec"
+)
+
+// Query is one SQL text to run in a session: any number of columns, each of
+// type text or double precision.
+type Query struct {
+	// Name stands in the marker comment before the text, so that a DBA who sees
+	// the statement knows which collector sent it.
+	Name string
+	// SQL is the text. It is prepared once a session.
+	SQL string
+	// Timeout is the statement_timeout it runs under.
+	Timeout time.Duration
+}
+
+// Result is what became of a query.
+type Result struct {
+	// Rows are valid only until the session runs anything else.
+	Rows *spec.Rows
+	// Dropped lists the columns whose lines were left out of the text, because
+	// this server lacks what they read (SQLSTATE 42703).
+	Dropped []string
+	// Elapsed is the time from the end of the result before it to its own end:
+	// within a pipeline, the server's time for it and the network's for its rows.
+	Elapsed time.Duration
+	// Err is why there are no rows.
+	Err error
+}
+
+// Session is one connection to one database, for one user at a time.
+type Session struct {
+	// Facts are what was looked up when the session opened; State at each Look.
+	Facts Facts
+
+	conn     *pgconn.PgConn
+	database string
+	opened   time.Time
+	timeout  time.Duration // the statement_timeout in force
+	next     int           // number of the next prepared statement
+	texts    map[string]*statement
+	count    func(queries int, busy time.Duration)
+}
+
+// statement is a prepared text.
+type statement struct {
+	description *pgconn.StatementDescription
+	columns     []spec.Column
+	dropped     []string
+	rows        *spec.Rows
+	err         error
+}
+
+// Database is the database the session is connected to.
+func (s *Session) Database() string { return s.database }
+
+// Opened is when the session was opened.
+func (s *Session) Opened() time.Time { return s.opened }
+
+// Broken reports whether the connection is gone.
+func (s *Session) Broken() bool { return s.conn.IsClosed() }
+
+// binary asks for every column in binary form: a double precision is 8 bytes
+// and costs the server no conversion to decimal, a text is the same in both.
+var binaryFormat = []int16{1}
+
+// Run sends the queries in one pipeline, each in a transaction of its own, and
+// hands over each result as it comes, in order, exactly once. A query that fails
+// costs only itself. The error says that the session is lost; what it had not
+// answered yet has been handed over as failed with that error.
+//
+// When ctx ends, the running query is cancelled on the server; a session that
+// does not answer to that within cancelGrace is closed.
+func (s *Session) Run(ctx context.Context, queries []Query, each func(i int, r Result)) error {
+	if err := s.prepare(ctx, queries); err != nil {
+		for i := range queries {
+			each(i, Result{Err: err})
+		}
+		return err
+	}
+	p := s.conn.StartPipeline(ctx)
+	sent := s.send(p, queries)
+	err := s.receive(p, sent, queries, each)
+	if err = errors.Join(err, closePipeline(p, s.conn)); err != nil {
+		return fmt.Errorf("run queries: %w", err)
+	}
+	return nil
+}
+
+// step is one request in the pipeline: a query, or a change of statement_timeout.
+type step struct {
+	query   int // -1: a change of timeout
+	timeout time.Duration
+}
+
+// send writes the requests, with a sync after each.
+func (s *Session) send(p *pgconn.Pipeline, queries []Query) []step {
+	var sent []step
+	timeout := s.timeout
+	for i, q := range queries {
+		st := s.texts[key(q)]
+		if st.err != nil {
+			sent = append(sent, step{query: i})
+			continue
+		}
+		if q.Timeout != timeout {
+			timeout = q.Timeout
+			p.SendQueryParams(fmt.Sprintf("SET statement_timeout = %d", timeout.Milliseconds()), nil, nil, nil, nil)
+			p.SendPipelineSync()
+			sent = append(sent, step{query: -1, timeout: timeout})
+		}
+		p.SendQueryStatement(st.description, nil, nil, binaryFormat)
+		p.SendPipelineSync()
+		sent = append(sent, step{query: i})
+	}
+	// Flush reports a broken connection, and so will the first read.
+	_ = p.Flush()
+	return sent
+}
+
+// receive reads the answers to sent. The error says that the session was lost.
+func (s *Session) receive(p *pgconn.Pipeline, sent []step, queries []Query, each func(int, Result)) (lost error) {
+	var busy time.Duration
+	last := time.Now()
+	for _, st := range sent {
+		var r Result
+		switch {
+		case st.query >= 0 && s.texts[key(queries[st.query])].err != nil:
+			r.Err = s.texts[key(queries[st.query])].err
+		case lost != nil:
+			r.Err = lost
+		default:
+			r.Rows, r.Err = s.answer(p, st, queries)
+			if r.Err != nil && s.conn.IsClosed() {
+				lost = r.Err
+			}
+		}
+		now := time.Now()
+		if st.query < 0 {
+			if r.Err == nil {
+				s.timeout = st.timeout
+			}
+			last = now
+			continue
+		}
+		text := s.texts[key(queries[st.query])]
+		r.Elapsed, r.Dropped = now.Sub(last), text.dropped
+		busy += r.Elapsed
+		s.forgetStale(queries[st.query], r.Err)
+		each(st.query, r)
+		// What each does with the rows is not the server's time.
+		last = time.Now()
+	}
+	s.count(len(queries), busy)
+	return lost
+}
+
+// answer reads one result and its sync.
+func (s *Session) answer(p *pgconn.Pipeline, st step, queries []Query) (*spec.Rows, error) {
+	var rows *spec.Rows
+	res, err := p.GetResults()
+	if reader, ok := res.(*pgconn.ResultReader); ok && err == nil {
+		if st.query >= 0 {
+			rows, err = s.texts[key(queries[st.query])].read(reader)
+		}
+		if _, closeErr := reader.Close(); err == nil {
+			err = closeErr
+		}
+	}
+	if s.conn.IsClosed() {
+		return nil, err
+	}
+	// The sync after the query; an error consumed nothing of it.
+	if _, syncErr := p.GetResults(); syncErr != nil && err == nil {
+		err = syncErr
+	}
+	return rows, err
+}
+
+// read decodes the rows into the statement's own arrays, which every run reuses.
+func (st *statement) read(reader *pgconn.ResultReader) (*spec.Rows, error) {
+	st.rows.Reset()
+	for reader.NextRow() {
+		for i, cell := range reader.Values() {
+			if st.columns[i].Kind == spec.Text {
+				st.rows.AppendText(cell)
+				continue
+			}
+			switch len(cell) {
+			case 0:
+				st.rows.AppendValue(spec.Absent())
+			case 8:
+				st.rows.AppendValue(math.Float64frombits(binary.BigEndian.Uint64(cell)))
+			default:
+				return nil, fmt.Errorf("column %q holds %d bytes where a double precision has 8", st.columns[i].Name, len(cell))
+			}
+		}
+		if err := st.rows.EndRow(); err != nil {
+			return nil, err
+		}
+	}
+	return st.rows, nil
+}
+
+// forgetStale drops a prepared statement that the server no longer has (a pooler
+// discarded it) or no longer trusts (an extension was updated), so that the next
+// run prepares it anew.
+func (s *Session) forgetStale(q Query, err error) {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && (pg.Code == "26000" || pg.Code == "0A000") {
+		delete(s.texts, key(q))
+	}
+}
+
+func key(q Query) string { return q.Name + "\x00" + q.SQL }
+
+// prepare makes sure that every query is prepared, in one round trip for all
+// that are new, and one more for each line a text has to lose.
+func (s *Session) prepare(ctx context.Context, queries []Query) error {
+	type attempt struct {
+		query   Query
+		text    string
+		dropped []string
+		name    string
+	}
+	var todo []attempt
+	for _, q := range queries {
+		// What could not be prepared is tried anew: a lock on a catalogue passes.
+		if st := s.texts[key(q)]; st == nil || st.err != nil {
+			todo = append(todo, attempt{query: q, text: q.SQL})
+		}
+	}
+	for len(todo) > 0 {
+		p := s.conn.StartPipeline(ctx)
+		for i := range todo {
+			s.next++
+			todo[i].name = fmt.Sprintf("pgvigil_%d", s.next)
+			p.SendPrepare(todo[i].name, marked(todo[i].query.Name, todo[i].text), nil)
+			p.SendPipelineSync()
+		}
+		_ = p.Flush()
+		var again []attempt
+		for _, a := range todo {
+			description, err := prepared(p, a.name)
+			if s.conn.IsClosed() {
+				break
+			}
+			if rest, column, ok := without(a.query.Name, a.text, err); ok {
+				again = append(again, attempt{query: a.query, text: rest, dropped: append(a.dropped, column)})
+				continue
+			}
+			s.texts[key(a.query)] = newStatement(description, a.dropped, err)
+		}
+		if err := p.Close(); s.conn.IsClosed() {
+			return fmt.Errorf("prepare queries: %w", errors.Join(err, context.Cause(ctx)))
+		}
+		todo = again
+	}
+	return nil
+}
+
+// prepared reads the answer to one SendPrepare and its sync.
+func prepared(p *pgconn.Pipeline, name string) (*pgconn.StatementDescription, error) {
+	res, err := p.GetResults()
+	if _, syncErr := p.GetResults(); syncErr != nil && err == nil {
+		err = syncErr
+	}
+	description, _ := res.(*pgconn.StatementDescription)
+	if description != nil {
+		// In a pipeline the description does not know what it was asked for.
+		description.Name = name
+	}
+	return description, err
+}
+
+// newStatement binds the columns of a prepared text to the two kinds.
+func newStatement(description *pgconn.StatementDescription, dropped []string, err error) *statement {
+	st := &statement{description: description, dropped: dropped, err: err}
+	if err != nil {
+		return st
+	}
+	for _, f := range description.Fields {
+		kind := spec.Text
+		switch f.DataTypeOID {
+		case textOID:
+		case float8OID:
+			kind = spec.Value
+		default:
+			st.err = &ColumnError{Column: f.Name, OID: f.DataTypeOID}
+			return st
+		}
+		st.columns = append(st.columns, spec.Column{Name: f.Name, Kind: kind})
+	}
+	st.rows = spec.NewRows(st.columns)
+	return st
+}
+
+// The types a column may have (pg_type.dat, fixed since PostgreSQL 7).
+const (
+	textOID   = 25
+	float8OID = 701
+)
+
+// ColumnError says that a column has a type the engine does not read.
+type ColumnError struct {
+	Column string
+	OID    uint32
+}
+
+// Error names the column and the two types it may be cast to.
+func (e *ColumnError) Error() string {
+	return fmt.Sprintf("column %q has the type with oid %d; cast it to double precision or to text", e.Column, e.OID)
+}
+
+// Reason is that of all mismatches.
+func (e *ColumnError) Reason() Reason { return ReasonMismatch }
+
+func marked(name, text string) string { return "/* pgvigil " + name + " */\n" + text }
+
+// without leaves out the line that err complains of, if err says that a column
+// does not exist and the line can go.
+func without(name, text string, err error) (rest, column string, ok bool) {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) || pg.Code != "42703" || pg.Position == 0 {
+		return "", "", false
+	}
+	before := utf8.RuneCountInString(marked(name, ""))
+	return spec.DropLine(text, int(pg.Position)-before)
+}
+
+// close ends the session, also when ctx has ended. It waits no longer than
+// closeGrace for the goodbye, and for a cancel that is still on its way.
+func (s *Session) close(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeGrace)
+	defer cancel()
+	// The session is over whatever the answer; nobody could act on the error.
+	_ = s.conn.Close(ctx)
+	select {
+	case <-s.conn.CleanupDone():
+	case <-ctx.Done():
+	}
+}

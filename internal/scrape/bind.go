@@ -1,0 +1,210 @@
+package scrape
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/pgvigil/pgvigil/internal/page"
+	"github.com/pgvigil/pgvigil/internal/postgres"
+	"github.com/pgvigil/pgvigil/internal/spec"
+)
+
+// result is what one run of a collector on one database publishes: complete and
+// checked, and from then on only read.
+type result struct {
+	labels  *page.Labels
+	columns [][]float64   // one for each metric of the collector; nil where there is none
+	named   []page.Family // metrics whose names Emit made
+	samples int
+	folded  int // label sets added up in the remainder
+	at      time.Time
+}
+
+// bind turns the rows of a run into a result: all of it or an error.
+func (u *unit) bind(run spec.Run, rows *spec.Rows, p *plan, dropped []string) (*result, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if err := p.match(u.c, rows.Columns(), dropped); err != nil {
+		return nil, err
+	}
+	r := &result{at: run.Now}
+	var err error
+	switch {
+	case u.fold != nil:
+		err = u.fold.add(run, rows, r)
+	case u.emitter != nil:
+		err = u.emit(run, rows, r)
+	default:
+		err = u.plain(run, rows, r)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", u.c.Name, err)
+	}
+	if err := r.check(u.c); err != nil {
+		return nil, fmt.Errorf("%s: %w", u.c.Name, err)
+	}
+	return r, nil
+}
+
+// plain takes each row as samples: labels rendered, values by column.
+func (u *unit) plain(run spec.Run, rows *spec.Rows, r *result) error {
+	labels, err := u.newLabels()
+	if err != nil {
+		return err
+	}
+	cells := make([][]byte, 0, len(u.c.Labels)+1)
+	at := make([]int, len(u.c.Labels))
+	for i, l := range u.c.Labels {
+		at[i], _ = rows.Find(l, spec.Text)
+	}
+	database := []byte(run.Database)
+	for row := range rows.Len() {
+		cells = cells[:0]
+		if u.c.Scope == spec.PerDatabase {
+			cells = append(cells, database)
+		}
+		for i, l := range u.c.Labels {
+			text, ok := rows.TextAt(row, at[i])
+			if !ok {
+				return &MismatchError{Column: l, Problem: "is NULL in a row, and a label cannot be; the SQL must decide what it means"}
+			}
+			cells = append(cells, text)
+		}
+		if err := labels.Append(cells...); err != nil {
+			return err
+		}
+	}
+	r.labels = labels
+	r.columns = make([][]float64, len(u.c.Metrics))
+	for i, m := range u.c.Metrics {
+		at, ok := rows.Find(m.Name, spec.Value)
+		if !ok {
+			continue
+		}
+		column := make([]float64, rows.Len())
+		for row := range column {
+			column[row] = rows.ValueAt(row, at)
+		}
+		r.columns[i] = column
+	}
+	return nil
+}
+
+// emit lets the collector's own code turn the rows into samples.
+func (u *unit) emit(run spec.Run, rows *spec.Rows, r *result) error {
+	sink := spec.NewSink(u.c)
+	if err := u.emitter.Emit(run, rows, sink); err != nil {
+		return err
+	}
+	out, named, err := sink.Close()
+	if err != nil {
+		return err
+	}
+	alone, err := page.NewLabels()
+	if err != nil {
+		return err
+	}
+	if err := alone.Append(); err != nil {
+		return err
+	}
+	for _, n := range named {
+		r.named = append(r.named, page.Family{
+			Name: u.c.FullName(n.Metric.Name), Help: n.Metric.Help, Type: n.Metric.Type,
+			Columns: []page.Column{{Labels: alone, Values: []float64{n.Value}}},
+		})
+	}
+	return u.plain(run, out, r)
+}
+
+// newLabels returns empty label blocks with the collector's names.
+func (u *unit) newLabels() (*page.Labels, error) {
+	names := u.c.Labels
+	if u.c.Scope == spec.PerDatabase {
+		names = append([]string{"datname"}, names...)
+	}
+	return page.NewLabels(names...)
+}
+
+// check counts the samples and refuses duplicates and overflows.
+func (r *result) check(c spec.Collector) error {
+	seen := make(map[string]struct{}, r.labels.Len())
+	for row := range r.labels.Len() {
+		block := r.labels.Block(row)
+		if _, twice := seen[string(block)]; twice {
+			return &DuplicateError{What: "label set " + string(block)}
+		}
+		seen[string(block)] = struct{}{}
+	}
+	for _, column := range r.columns {
+		for _, v := range column {
+			if !spec.IsAbsent(v) {
+				r.samples++
+			}
+		}
+	}
+	names := make(map[string]struct{}, len(r.named))
+	for _, f := range r.named {
+		if _, twice := names[f.Name]; twice {
+			return &DuplicateError{What: "metric " + f.Name}
+		}
+		names[f.Name] = struct{}{}
+		if err := f.Check(); err != nil {
+			return err
+		}
+		r.samples += f.Samples()
+	}
+	if r.samples > c.Cost.MaxSeries {
+		return &LimitError{Series: r.samples, Max: c.Cost.MaxSeries}
+	}
+	return nil
+}
+
+// families returns the result's columns as the page wants them, one family for
+// each metric, with a column for each result.
+func families(c spec.Collector, results []*result) []page.Family {
+	fams := make([]page.Family, 0, len(c.Metrics))
+	for i, m := range c.Metrics {
+		f := page.Family{Name: c.FullName(m.Name), Help: m.Help, Type: m.Type}
+		for _, r := range results {
+			if m.Name != spec.Any && r.columns[i] != nil {
+				f.Columns = append(f.Columns, page.Column{Labels: r.labels, Values: r.columns[i]})
+			}
+		}
+		if len(f.Columns) > 0 {
+			fams = append(fams, f)
+		}
+	}
+	for _, r := range results {
+		fams = append(fams, r.named...)
+	}
+	return fams
+}
+
+// MismatchError says that a result's columns are not the declared ones.
+type MismatchError struct{ Column, Problem string }
+
+// Error names the column and what to do.
+func (e *MismatchError) Error() string { return fmt.Sprintf("column %q %s", e.Column, e.Problem) }
+
+// Reason is mismatch.
+func (e *MismatchError) Reason() postgres.Reason { return postgres.ReasonMismatch }
+
+// DuplicateError says that two rows gave one series.
+type DuplicateError struct{ What string }
+
+// Error names the label set or metric that came twice.
+func (e *DuplicateError) Error() string { return e.What + " occurs twice" }
+
+// Reason is duplicate.
+func (e *DuplicateError) Reason() postgres.Reason { return postgres.ReasonDuplicate }
+
+// LimitError says that a run gave more series than the collector may.
+type LimitError struct{ Series, Max int }
+
+// Error tells both numbers.
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("the result has %d series and may have %d", e.Series, e.Max)
+}
+
+// Reason is limit.
+func (e *LimitError) Reason() postgres.Reason { return postgres.ReasonLimit }

@@ -1,0 +1,222 @@
+// Package scrape is the engine: it chooses which collectors run on a server,
+// runs them within the scrape's deadline, binds their rows to samples, checks
+// them, keeps what is slow to read, and gives the page that can be given now.
+//
+// Its contract:
+//   - A scrape answers at its deadline with whatever is known; what is late costs
+//     only itself. Scrapes that overlap share one run.
+//   - Collectors with Every 0 run with the scrape, pipelined on the lasting
+//     session. The others are refreshed beside it, when a scrape finds them older
+//     than Every; the scrape serves the last good result meanwhile. Only a scrape
+//     that would have nothing to serve waits for the refresh it started itself.
+//   - A result is published whole or not at all, and dropped when it is older
+//     than three times its rhythm.
+//   - After a run that took t on the server, a background collector rests 100 t.
+package scrape
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-kit/log"
+
+	"github.com/pgvigil/pgvigil/internal/postgres"
+	"github.com/pgvigil/pgvigil/internal/spec"
+)
+
+// Options say what an engine watches and how.
+type Options struct {
+	// Collectors are those switched on.
+	Collectors []spec.Collector
+	// Watch decides which databases PerDatabase collectors run in; nil is all.
+	Watch func(database string) bool
+	// Limits are the label sets shown of collectors with a Fold, by flag, where
+	// they differ from the declared one.
+	Limits map[string]int
+	// Share is the part of one core that a background collector's statements may
+	// take; 0 is DefaultShare.
+	Share float64
+	// Logger takes what operators should know: state changes, not each failure.
+	Logger log.Logger
+}
+
+// DefaultShare is 1 % of one core.
+const DefaultShare = 0.01
+
+// ageLimit is how many times its rhythm a background result may be old before
+// it is dropped.
+const ageLimit = 3
+
+// Engine scrapes one server. Its methods may be called by any number of
+// goroutines.
+type Engine struct {
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // flights and lanes
+	server *postgres.Server
+	opt    Options
+	units  []*unit
+	logger log.Logger
+
+	mu       sync.Mutex
+	closed   bool
+	flights  map[string]*flight // that can still be joined, by selection
+	records  map[slot]*record
+	failures map[tally]uint64
+	identity identity
+	lanes    [2]lane
+	state    postgres.State
+	maindb   string // name of the maintenance database
+	late     uint64 // scrapes answered at their deadline, with something missing
+	wasUp    bool
+	everUp   bool
+}
+
+// tally is what failures are counted by.
+type tally struct {
+	collector string
+	reason    postgres.Reason
+}
+
+// identity is what makes a server the same between two scrapes.
+type identity struct {
+	system string
+	major  spec.Version
+	role   spec.Role
+	start  time.Time
+}
+
+// New returns an engine for the server, which it closes with itself. Nothing is
+// read before the first scrape.
+func New(ctx context.Context, server *postgres.Server, opt Options) *Engine {
+	if opt.Share == 0 {
+		opt.Share = DefaultShare
+	}
+	if opt.Watch == nil {
+		opt.Watch = func(string) bool { return true }
+	}
+	if opt.Logger == nil {
+		opt.Logger = log.NewNopLogger()
+	}
+	e := &Engine{
+		server: server, opt: opt, logger: opt.Logger,
+		flights: map[string]*flight{}, records: map[slot]*record{}, failures: map[tally]uint64{},
+	}
+	e.ctx, e.cancel = context.WithCancel(ctx)
+	for _, c := range opt.Collectors {
+		limit := 0
+		if c.Fold != nil {
+			limit = c.Fold.Limit
+		}
+		if l, ok := opt.Limits[c.Flag()]; ok {
+			limit = l
+		}
+		e.units = append(e.units, newUnit(c, limit))
+	}
+	return e
+}
+
+// closeGrace is how long Close waits for goodbyes to the server.
+const closeGrace = 2 * time.Second
+
+// Close ends all runs and sessions and waits for them.
+func (e *Engine) Close() {
+	e.mu.Lock()
+	e.closed = true
+	e.mu.Unlock()
+	e.cancel()
+	e.wg.Wait()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.ctx), closeGrace)
+	defer cancel()
+	e.server.Close(ctx)
+}
+
+// record returns the slot's record; the caller holds the lock.
+func (e *Engine) record(s slot) *record {
+	r := e.records[s]
+	if r == nil {
+		r = &record{}
+		e.records[s] = r
+	}
+	return r
+}
+
+// noteServer takes in what a scrape found of the server. Another server behind
+// the same address, or another major, makes all that was kept worthless; a
+// restart or a promotion makes it due.
+func (e *Engine) noteServer(facts postgres.Facts, state postgres.State) {
+	now := identity{system: facts.SystemIdentifier, major: facts.Major, role: state.Role, start: state.StartTime}
+	// The folds have a lock of their own, which a long run may hold.
+	defer e.forgetDatabases()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	before := e.identity
+	e.identity, e.state, e.maindb = now, state, facts.Database
+	switch {
+	case before == (identity{}):
+	case before.system != now.system || before.major != now.major:
+		clear(e.records)
+		for _, u := range e.units {
+			u.reset()
+		}
+	case before.role != now.role || !before.start.Equal(now.start):
+		for _, r := range e.records {
+			r.began, r.held = time.Time{}, time.Time{}
+		}
+	}
+	e.dropUnwatched()
+}
+
+// dropUnwatched forgets the records of databases that are gone or no longer to
+// be watched; the caller holds the lock.
+func (e *Engine) dropUnwatched() {
+	watched := e.watched()
+	for s := range e.records {
+		if s.database != "" && !slices.Contains(watched, s.database) {
+			delete(e.records, s)
+		}
+	}
+}
+
+// forgetDatabases drops what the folds keep of such databases.
+func (e *Engine) forgetDatabases() {
+	e.mu.Lock()
+	watched := e.watched()
+	e.mu.Unlock()
+	for _, u := range e.units {
+		u.forget(func(db string) bool { return slices.Contains(watched, db) })
+	}
+}
+
+// watched lists the databases PerDatabase collectors run in; the caller holds
+// the lock.
+func (e *Engine) watched() []string {
+	var names []string
+	for _, db := range e.state.Databases {
+		if db.Connect && e.opt.Watch(db.Name) {
+			names = append(names, db.Name)
+		}
+	}
+	return names
+}
+
+// rhythm is how often a background collector runs: its Every, or more rarely
+// where its share of the server's time would be too large. took is the time its
+// last runs took, over all databases.
+func (e *Engine) rhythm(u *unit, took time.Duration) time.Duration {
+	return max(u.c.Cost.Every, time.Duration(float64(took)/e.opt.Share))
+}
+
+// took adds up the last runs of a collector over its databases; the caller holds
+// the lock.
+func (e *Engine) took(u *unit) time.Duration {
+	var sum time.Duration
+	for s, r := range e.records {
+		if s.unit == u {
+			sum += r.duration
+		}
+	}
+	return sum
+}

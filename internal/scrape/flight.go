@@ -1,0 +1,269 @@
+package scrape
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/go-kit/log/level"
+
+	"github.com/pgvigil/pgvigil/internal/page"
+	"github.com/pgvigil/pgvigil/internal/postgres"
+	"github.com/pgvigil/pgvigil/internal/spec"
+)
+
+// Selection says which collectors a scrape wants, by flag. Scrapes with one Key
+// share a run. The zero Selection is all.
+type Selection struct {
+	Key  string
+	Want func(flag string) bool
+}
+
+func (s Selection) wants(u *unit) bool { return s.Want == nil || s.Want(u.c.Flag()) }
+
+// flight is one run, shared by the scrapes that overlap it. The engine's lock
+// guards all but done and ctx.
+type flight struct {
+	sel     Selection
+	ctx     context.Context
+	cancel  context.CancelFunc
+	waiting int
+	done    chan struct{}
+
+	up      bool
+	results map[*unit]*result
+	planned map[*unit]bool // on-scrape collectors that were sent
+	elapsed time.Duration
+}
+
+// Scrape runs what is to be run and returns the page's families at the latest
+// when ctx ends. ctx must have a deadline: the page's own.
+func (e *Engine) Scrape(ctx context.Context, sel Selection) []page.Family {
+	f := e.join(ctx, sel)
+	if f == nil {
+		return nil
+	}
+	select {
+	case <-f.done:
+	case <-ctx.Done():
+	}
+	e.leave(f)
+	return e.page(f)
+}
+
+// join returns the running flight for the selection, or a new one. Nil means
+// that the engine is closed.
+func (e *Engine) join(ctx context.Context, sel Selection) *flight {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return nil
+	}
+	// A flight past its deadline only waits for the server to answer its cancel;
+	// it has nothing more to give.
+	if f := e.flights[sel.Key]; f != nil && f.ctx.Err() == nil {
+		f.waiting++
+		return f
+	}
+	f := &flight{
+		sel: sel, waiting: 1, done: make(chan struct{}),
+		results: map[*unit]*result{}, planned: map[*unit]bool{},
+	}
+	// The flight outlives the request that started it, for the others that wait.
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = time.Now().Add(time.Minute)
+	}
+	f.ctx, f.cancel = context.WithDeadline(e.ctx, deadline)
+	e.flights[sel.Key] = f
+	e.wg.Go(func() {
+		defer f.cancel()
+		began := time.Now()
+		e.fly(f)
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		f.elapsed = time.Since(began)
+		if e.flights[sel.Key] == f {
+			delete(e.flights, sel.Key)
+		}
+		close(f.done)
+	})
+	return f
+}
+
+// leave gives up waiting; a flight nobody waits for is cancelled.
+func (e *Engine) leave(f *flight) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	f.waiting--
+	select {
+	case <-f.done:
+	default:
+		e.late++
+		if f.waiting == 0 {
+			f.cancel()
+		}
+	}
+}
+
+// fly is one run.
+func (e *Engine) fly(f *flight) {
+	session, state, err := e.look(f.ctx)
+	e.noteUp(f, err)
+	if err != nil {
+		return
+	}
+	e.noteServer(session.Facts, state)
+	started := e.refresh(f, session.Facts, state)
+	e.runOnScrape(f, session, state)
+	e.server.Release(f.ctx, session)
+	for _, b := range started {
+		select {
+		case <-b.done:
+		case <-f.ctx.Done():
+			return
+		}
+	}
+}
+
+// look takes the lasting session and reads the server's state. A session that
+// turns out to be dead, because the server was restarted, is replaced at once:
+// the server is up, and this scrape should say so.
+func (e *Engine) look(ctx context.Context) (*postgres.Session, postgres.State, error) {
+	for attempt := 0; ; attempt++ {
+		session, err := e.server.Main(ctx)
+		if err != nil {
+			return nil, postgres.State{}, err
+		}
+		state, err := session.Look(ctx)
+		if err == nil {
+			return session, state, nil
+		}
+		broken := session.Broken()
+		e.server.Release(ctx, session)
+		if !broken || attempt > 0 || ctx.Err() != nil {
+			return nil, postgres.State{}, err
+		}
+	}
+}
+
+// noteUp records whether the server answered, and logs when that changes.
+func (e *Engine) noteUp(f *flight, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	f.up = err == nil
+	switch {
+	case f.up && !(e.wasUp && e.everUp):
+		level.Info(e.logger).Log("msg", "server is up", "server", e.server.Address())
+	case !f.up && (e.wasUp || !e.everUp) && !errors.Is(err, context.Canceled):
+		level.Warn(e.logger).Log("msg", "server is down", "server", e.server.Address(), "reason", postgres.ConnectReason(err), "err", err)
+	}
+	e.wasUp, e.everUp = f.up, true
+}
+
+// onScrapeRun is a collector that was chosen for this flight.
+type onScrapeRun struct {
+	unit *unit
+	plan *plan
+}
+
+// runOnScrape runs the collectors that belong to the scrape, in one pipeline.
+func (e *Engine) runOnScrape(f *flight, session *postgres.Session, state postgres.State) {
+	runs := e.chooseOnScrape(f, session.Facts, state)
+	queries := make([]postgres.Query, len(runs))
+	for i, r := range runs {
+		queries[i] = postgres.Query{Name: r.unit.c.Name, SQL: r.plan.sql, Timeout: r.unit.c.Cost.Timeout}
+	}
+	run := spec.Run{Database: session.Database(), Role: state.Role}
+	// A lost session has been handed over as the failure of each collector.
+	_ = session.Run(f.ctx, queries, func(i int, r postgres.Result) {
+		run.Now = time.Now()
+		res := e.finish(slot{unit: runs[i].unit}, runs[i].plan, run, r)
+		if res != nil {
+			e.mu.Lock()
+			f.results[runs[i].unit] = res
+			e.mu.Unlock()
+		}
+	})
+}
+
+// chooseOnScrape returns the collectors to run, those with equal timeouts side by
+// side: each change of statement_timeout is a statement.
+func (e *Engine) chooseOnScrape(f *flight, facts postgres.Facts, state postgres.State) []onScrapeRun {
+	var runs []onScrapeRun
+	for _, u := range e.units {
+		if !u.onScrape() || !f.sel.wants(u) {
+			continue
+		}
+		if p := e.choose(slot{unit: u}, facts, state.Role); p != nil {
+			runs = append(runs, onScrapeRun{unit: u, plan: p})
+		}
+	}
+	slices.SortStableFunc(runs, func(a, b onScrapeRun) int {
+		return cmp.Compare(a.unit.c.Cost.Timeout, b.unit.c.Cost.Timeout)
+	})
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, r := range runs {
+		f.planned[r.unit] = true
+	}
+	return runs
+}
+
+// choose returns the slot's plan, or nil where it does not run: its needs are
+// not met, or it rests after a failure that does not pass by itself.
+func (e *Engine) choose(s slot, facts postgres.Facts, role spec.Role) *plan {
+	p, skip, err := s.unit.plan(facts, role)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	r := e.record(s)
+	switch {
+	case err != nil:
+		e.noteFailure(s, r, postgres.ReasonMismatch, err)
+		return nil
+	case skip != "":
+		if r.skip != skip {
+			level.Debug(e.logger).Log("msg", "collector skipped", "server", e.server.Address(), "collector", s.unit.c.Name, "datname", s.database, "reason", string(skip), "cure", s.unit.c.Needs.Grant)
+		}
+		r.noteSkip(skip)
+		return nil
+	case time.Now().Before(r.held):
+		return nil
+	}
+	return p
+}
+
+// finish binds a run's rows and records what became of it. It returns nil where
+// nothing can be shown.
+func (e *Engine) finish(s slot, p *plan, run spec.Run, r postgres.Result) *result {
+	var res *result
+	err := r.Err
+	if err == nil {
+		res, err = s.unit.bind(run, r.Rows, p, r.Dropped)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	rec := e.record(s)
+	rec.duration, rec.missing = r.Elapsed, len(r.Dropped)
+	if err != nil {
+		e.noteFailure(s, rec, postgres.QueryReason(err), err)
+		return nil
+	}
+	if rec.reason != "" {
+		level.Info(e.logger).Log("msg", "collector works again", "server", e.server.Address(), "collector", s.unit.c.Name, "datname", s.database)
+	}
+	rec.noteSuccess(res)
+	return res
+}
+
+// noteFailure counts a failure and logs it, once until it changes; the caller
+// holds the lock.
+func (e *Engine) noteFailure(s slot, r *record, reason postgres.Reason, err error) {
+	if r.reason != reason {
+		level.Warn(e.logger).Log("msg", "collector failed", "server", e.server.Address(), "collector", s.unit.c.Name, "datname", s.database, "reason", string(reason), "err", err)
+	}
+	e.failures[tally{s.unit.c.Name, reason}]++
+	r.noteFailure(time.Now(), reason)
+}

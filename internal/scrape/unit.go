@@ -1,0 +1,118 @@
+package scrape
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/pgvigil/pgvigil/internal/postgres"
+	"github.com/pgvigil/pgvigil/internal/spec"
+)
+
+// unit is a collector on one target, with what it keeps there between runs. mu
+// guards what is kept: two databases may be read at once.
+type unit struct {
+	c     spec.Collector
+	limit int // label sets a Fold shows
+
+	mu      sync.Mutex
+	emitter spec.Emitter
+	fold    *fold
+	plans   map[spec.Env]*plan
+}
+
+func newUnit(c spec.Collector, limit int) *unit {
+	u := &unit{c: c, limit: limit}
+	u.reset()
+	return u
+}
+
+// reset forgets what was kept: the target is another server now.
+func (u *unit) reset() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.plans = map[spec.Env]*plan{}
+	if u.c.Emit != nil {
+		u.emitter = u.c.Emit()
+	}
+	if u.c.Fold != nil {
+		u.fold = newFold(u.c, u.limit)
+	}
+}
+
+// onScrape reports whether the collector runs with the scrape.
+func (u *unit) onScrape() bool { return u.c.Cost.Every == 0 }
+
+// slot is one collector on one database; the database is "" for a collector
+// that runs once a server.
+type slot struct {
+	unit     *unit
+	database string
+}
+
+// record is what is known of a slot. The engine's lock guards it.
+type record struct {
+	skip     Skip            // why the last attempt did not run
+	reason   postgres.Reason // why the last run failed; "" if it did not
+	ran      bool            // there has been a run
+	duration time.Duration   // of the last run, on the server and the wire
+	missing  int             // columns this server lacks
+	running  bool
+	began    time.Time // when the last run was started
+	last     time.Time // when the last good run ended
+	held     time.Time // no run before this, whatever the rhythm says
+	good     *result   // of the last good run
+}
+
+// holdOff is how long a collector rests after a failure that will not pass by
+// itself: each try would be one more line in the server's log.
+const holdOff = time.Hour
+
+// noteFailure records a failed run.
+func (r *record) noteFailure(now time.Time, reason postgres.Reason) {
+	r.ran, r.reason, r.skip = true, reason, ""
+	switch reason {
+	case postgres.ReasonPermission, postgres.ReasonUndefined, postgres.ReasonMismatch:
+		r.held = now.Add(holdOff)
+	}
+}
+
+// noteSuccess records a good run.
+func (r *record) noteSuccess(res *result) {
+	r.ran, r.reason, r.skip = true, "", ""
+	r.good, r.last = res, res.at
+	r.held = time.Time{}
+}
+
+// noteSkip records that the collector does not run on this server now. What an
+// earlier run showed is no longer true.
+func (r *record) noteSkip(s Skip) {
+	r.skip, r.reason, r.ran, r.good = s, "", false, nil
+}
+
+// Probe returns what the collectors need looked up when a session opens, for
+// postgres.Config.
+func Probe(collectors []spec.Collector) postgres.Probe {
+	var p postgres.Probe
+	for _, c := range collectors {
+		p.Functions = append(p.Functions, c.Needs.Execute...)
+		p.Relations = append(p.Relations, c.Needs.Select...)
+		if c.Needs.Setting != "" {
+			p.Settings = append(p.Settings, c.Needs.Setting)
+		}
+	}
+	for _, list := range []*[]string{&p.Functions, &p.Relations, &p.Settings} {
+		slices.Sort(*list)
+		*list = slices.Compact(*list)
+	}
+	return p
+}
+
+// forget drops what is kept of databases that are no longer watched.
+func (u *unit) forget(watched func(string) bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.fold != nil {
+		u.fold.forget(watched)
+	}
+}
