@@ -18,24 +18,24 @@ var Connections = spec.Collector{
 	Cost: spec.Cost{Timeout: time.Second, MaxSeries: 10, Locks: "none"},
 	Queries: []spec.Query{{SQL: `
 WITH setting AS (
-SELECT current_setting('max_connections')::double precision                  AS max
-     , current_setting('superuser_reserved_connections')::double precision   AS superuser_reserved
-     , current_setting('reserved_connections', true)::double precision       AS reserved
+SELECT pg_catalog.current_setting('max_connections')::double precision                AS max
+     , pg_catalog.current_setting('superuser_reserved_connections')::double precision AS superuser_reserved
+     , pg_catalog.current_setting('reserved_connections', true)::double precision     AS reserved
 ), client AS (
-SELECT count(*)::double precision                                            AS used
+SELECT pg_catalog.count(*)::double precision                                          AS used
   FROM pg_catalog.pg_stat_get_activity(NULL::integer)
  WHERE backend_type = 'client backend'
     OR (backend_type IS NULL AND datid IS NOT NULL AND usesysid IS NOT NULL AND leader_pid IS NULL)
 ), ordinary AS (
-SELECT max - superuser_reserved - coalesce(reserved, 0)                      AS max
+SELECT max - superuser_reserved - coalesce(reserved, 0)                               AS max
   FROM setting
 )
-SELECT setting.max                                                           AS max
-     , setting.superuser_reserved                                            AS superuser_reserved
-     , setting.reserved                                                      AS reserved
-     , ordinary.max                                                          AS max_ordinary
-     , client.used                                                           AS used
-     , greatest(ordinary.max - client.used, 0)                               AS available
+SELECT setting.max                                                                    AS max
+     , setting.superuser_reserved                                                     AS superuser_reserved
+     , setting.reserved                                                               AS reserved
+     , ordinary.max                                                                   AS max_ordinary
+     , client.used                                                                    AS used
+     , greatest(ordinary.max - client.used, 0)                                        AS available
   FROM setting
  CROSS JOIN client
  CROSS JOIN ordinary`}},
@@ -57,16 +57,16 @@ var ConnectionsDatabase = spec.Collector{
 	Cost: spec.Cost{Timeout: time.Second, MaxSeries: 200, Locks: "none"},
 	Queries: []spec.Query{{SQL: `
 WITH client AS (
-SELECT datid                                       AS datid
-     , count(*)                                    AS used
+SELECT datid                                 AS datid
+     , pg_catalog.count(*)                   AS used
   FROM pg_catalog.pg_stat_get_activity(NULL::integer)
  WHERE backend_type = 'client backend'
     OR (backend_type IS NULL AND usesysid IS NOT NULL AND leader_pid IS NULL)
  GROUP BY datid
 )
-SELECT d.datname::text                             AS datname
-     , coalesce(c.used, 0)::double precision       AS database_used
-     , d.datconnlimit::double precision            AS database_limit
+SELECT d.datname::text                       AS datname
+     , coalesce(c.used, 0)::double precision AS database_used
+     , d.datconnlimit::double precision      AS database_limit
   FROM pg_catalog.pg_database AS d
   LEFT JOIN client AS c ON c.datid = d.oid
  WHERE d.datconnlimit >= 0
@@ -89,16 +89,16 @@ var ConnectionsRole = spec.Collector{
 	Cost: spec.Cost{Timeout: time.Second, MaxSeries: 200, Locks: "none"},
 	Queries: []spec.Query{{SQL: `
 WITH client AS (
-SELECT usesysid                                    AS usesysid
-     , count(*)                                    AS used
+SELECT usesysid                              AS usesysid
+     , pg_catalog.count(*)                   AS used
   FROM pg_catalog.pg_stat_get_activity(NULL::integer)
  WHERE backend_type = 'client backend'
     OR (backend_type IS NULL AND datid IS NOT NULL AND leader_pid IS NULL)
  GROUP BY usesysid
 )
-SELECT r.rolname::text                             AS rolname
-     , coalesce(c.used, 0)::double precision       AS role_used
-     , r.rolconnlimit::double precision            AS role_limit
+SELECT r.rolname::text                       AS rolname
+     , coalesce(c.used, 0)::double precision AS role_used
+     , r.rolconnlimit::double precision      AS role_limit
   FROM pg_catalog.pg_roles AS r
   LEFT JOIN client AS c ON c.usesysid = r.oid
  WHERE r.rolconnlimit >= 0

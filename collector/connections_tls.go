@@ -26,10 +26,10 @@ SELECT CASE WHEN client_port IS NULL THEN ''
               OR client_addr <<= '100.64.0.0/10'
               OR client_addr <<= 'fc00::/7'
               OR client_addr <<= 'fe80::/10' THEN 'private'
-            ELSE 'public' END                          AS address_class
+            ELSE 'public' END                   AS address_class
      , CASE WHEN client_port IS NULL THEN ''
-            ELSE coalesce(ssl, false)::text END        AS ssl
-     , count(*)::double precision                      AS sessions
+            ELSE coalesce(ssl, false)::text END AS ssl
+     , pg_catalog.count(*)::double precision    AS sessions
   FROM pg_catalog.pg_stat_get_activity(NULL::integer)
  WHERE coalesce(application_name, '') <> 'pgvigil'
    AND (client_port IS NOT NULL

@@ -4,22 +4,42 @@ package collector
 // it holds. A label is PostgreSQL's own column name, one spelling each.
 func Labels() map[string]string {
 	return map[string]string{
-		"application_name":  "application_name of pg_stat_activity or pg_stat_replication",
-		"backend_type":      "backend_type of pg_stat_activity",
-		"client_addr":       "address of the peer",
-		"cluster_name":      "setting cluster_name",
-		"datname":           "name of the database; empty for what belongs to none",
-		"mode":              "lock mode as pg_locks writes it, in lower case",
-		"relname":           "name of the table; other for the folded rest",
-		"rolname":           "name of the role",
-		"schemaname":        "name of the schema; other for the folded rest",
-		"short_version":     "version in numbers, such as 16.4",
-		"slot_name":         "name of the replication slot",
-		"slot_type":         "physical or logical",
-		"state":             "state of the session or standby",
-		"system_identifier": "the cluster's identifier from initdb; clones share it",
-		"usename":           "name of the user",
-		"version":           "the server's version as it names itself",
-		"wait_event_type":   "wait_event_type of pg_stat_activity; empty while not waiting",
+		"address_class":       "local, private or public: the kind of client_addr; empty where it is hidden",
+		"application_name":    "application_name of pg_stat_activity or pg_stat_replication",
+		"backend_type":        "backend_type of pg_stat_activity",
+		"client_addr":         "address of the peer",
+		"cluster_name":        "setting cluster_name",
+		"datname":             "name of the database; empty for what belongs to none",
+		"granted":             "whether a lock is held, else it is waited for",
+		"invalidation_reason": "why the replication slot was invalidated; empty while it was not",
+		"mode":                "lock mode as pg_locks writes it, in lower case",
+		"name":                "name of the setting, as in pg_settings",
+		"relname":             "name of the table; other for the folded rest",
+		"rolname":             "name of the role",
+		"schemaname":          "name of the schema; other for the folded rest",
+		"sender_host":         "host of the upstream server as pg_stat_wal_receiver has it",
+		"sender_port":         "port of the upstream server",
+		"setting":             "value of the setting, as in pg_settings",
+		"short_version":       "version in numbers, such as 16.4",
+		"situation":           "why a standby's lag is what it is: caught_up, replaying, paused, cut or archive_only",
+		"slot_name":           "name of the replication slot",
+		"slot_type":           "physical or logical",
+		"ssl":                 "whether the session is encrypted, as in pg_stat_ssl; empty where it is hidden",
+		"state":               "state of the session or standby",
+		"sync_state":          "sync_state of pg_stat_replication",
+		"system_identifier":   "the cluster's identifier from initdb; clones share it",
+		"usename":             "name of the user",
+		"version":             "the server's version as it names itself",
+		"wait_event_type":     "wait_event_type of pg_stat_activity; empty while not waiting",
+		"wal_status":          "wal_status of pg_replication_slots; empty where the slot never reserved WAL",
+	}
+}
+
+// KeptNames lists the metrics whose names promlint dislikes and that are kept
+// all the same, because everybody's dashboards stand on them.
+func KeptNames() []string {
+	return []string{
+		"pg_locks_count",
+		"pg_stat_activity_count",
 	}
 }

@@ -21,9 +21,9 @@ SELECT datname
      , backend_type
      , usename
      , wait_event_type
-     , count(*)                                                 AS sessions
-     , sum(count(*)) OVER (PARTITION BY datname)                AS of_database
-     , sum(count(*)) OVER (PARTITION BY usename)                AS of_user
+     , pg_catalog.count(*)                                               AS sessions
+     , pg_catalog.sum(pg_catalog.count(*)) OVER (PARTITION BY datname)   AS of_database
+     , pg_catalog.sum(pg_catalog.count(*)) OVER (PARTITION BY usename)   AS of_user
   FROM pg_catalog.pg_stat_activity
  WHERE coalesce(application_name, '') <> 'pgvigil'
  GROUP BY datname, state, backend_type, usename, wait_event_type
@@ -34,20 +34,20 @@ SELECT datname
      , usename
      , wait_event_type
      , sessions
-     , dense_rank() OVER (ORDER BY of_database DESC, datname)   AS database_rank
-     , dense_rank() OVER (ORDER BY of_user DESC, usename)       AS user_rank
+     , pg_catalog.dense_rank() OVER (ORDER BY of_database DESC, datname) AS database_rank
+     , pg_catalog.dense_rank() OVER (ORDER BY of_user DESC, usename)     AS user_rank
   FROM session
 )
 SELECT CASE WHEN datname IS NULL THEN ''
             WHEN database_rank <= 50 THEN datname::text
-            ELSE 'other' END                                    AS datname
-     , coalesce(state, '')::text                                AS state
-     , coalesce(backend_type, '')::text                         AS backend_type
+            ELSE 'other' END                                             AS datname
+     , coalesce(state, '')::text                                         AS state
+     , coalesce(backend_type, '')::text                                  AS backend_type
      , CASE WHEN usename IS NULL THEN ''
             WHEN user_rank <= 20 THEN usename::text
-            ELSE 'other' END                                    AS usename
-     , coalesce(wait_event_type, '')::text                      AS wait_event_type
-     , sum(sessions)::double precision                          AS count
+            ELSE 'other' END                                             AS usename
+     , coalesce(wait_event_type, '')::text                               AS wait_event_type
+     , pg_catalog.sum(sessions)::double precision                        AS count
   FROM ranked
  GROUP BY 1, 2, 3, 4, 5`}},
 	Labels: []string{"datname", "state", "backend_type", "usename", "wait_event_type"},
@@ -68,14 +68,14 @@ var StatActivityAges = spec.Collector{
 WITH session AS (
 SELECT datname
      , backend_type
-     , state LIKE 'idle in transaction%'                          AS idle
+     , state LIKE 'idle in transaction%'                                   AS idle
      , state IN ('active', 'fastpath function call')
-       AND backend_type <> 'walsender'                            AS active
-     , backend_xid IS NOT NULL OR backend_xmin IS NOT NULL        AS holds_xid
-     , greatest(clock_timestamp(), xact_start) - xact_start       AS of_transaction
-     , greatest(clock_timestamp(), query_start) - query_start     AS of_query
-     , greatest(clock_timestamp(), state_change) - state_change   AS of_state
-     , count(*) OVER (PARTITION BY datname)                       AS of_database
+       AND backend_type <> 'walsender'                                     AS active
+     , backend_xid IS NOT NULL OR backend_xmin IS NOT NULL                 AS holds_xid
+     , greatest(pg_catalog.clock_timestamp(), xact_start) - xact_start     AS of_transaction
+     , greatest(pg_catalog.clock_timestamp(), query_start) - query_start   AS of_query
+     , greatest(pg_catalog.clock_timestamp(), state_change) - state_change AS of_state
+     , pg_catalog.count(*) OVER (PARTITION BY datname)                     AS of_database
   FROM pg_catalog.pg_stat_activity
  WHERE coalesce(application_name, '') <> 'pgvigil'
 ), ranked AS (
@@ -84,21 +84,21 @@ SELECT backend_type
      , idle
      , active
      , holds_xid
-     , extract(epoch FROM of_transaction)::double precision       AS of_transaction
-     , extract(epoch FROM of_query)::double precision             AS of_query
-     , extract(epoch FROM of_state)::double precision             AS of_state
-     , dense_rank() OVER (ORDER BY of_database DESC, datname)     AS database_rank
+     , extract(epoch FROM of_transaction)::double precision                AS of_transaction
+     , extract(epoch FROM of_query)::double precision                      AS of_query
+     , extract(epoch FROM of_state)::double precision                      AS of_state
+     , pg_catalog.dense_rank() OVER (ORDER BY of_database DESC, datname)   AS database_rank
   FROM session
 )
-SELECT coalesce(backend_type, '')::text                           AS backend_type
+SELECT coalesce(backend_type, '')::text                                    AS backend_type
      , CASE WHEN datname IS NULL THEN ''
             WHEN database_rank <= 50 THEN datname::text
-            ELSE 'other' END                                      AS datname
-     , max(of_transaction)                                        AS max_tx_duration_seconds
-     , max(of_query) FILTER (WHERE active)                        AS max_query_duration_seconds
-     , max(of_state) FILTER (WHERE idle)                          AS max_idle_in_transaction_seconds
-     , max(of_state) FILTER (WHERE idle AND holds_xid)            AS max_idle_in_transaction_with_xid_seconds
-     , max(of_state)                                              AS max_state_duration_seconds
+            ELSE 'other' END                                               AS datname
+     , pg_catalog.max(of_transaction)                                      AS max_tx_duration_seconds
+     , pg_catalog.max(of_query) FILTER (WHERE active)                      AS max_query_duration_seconds
+     , pg_catalog.max(of_state) FILTER (WHERE idle)                        AS max_idle_in_transaction_seconds
+     , pg_catalog.max(of_state) FILTER (WHERE idle AND holds_xid)          AS max_idle_in_transaction_with_xid_seconds
+     , pg_catalog.max(of_state)                                            AS max_state_duration_seconds
   FROM ranked
  GROUP BY 1, 2`}},
 	Labels: []string{"backend_type", "datname"},
@@ -120,21 +120,21 @@ var StatActivityXmin = spec.Collector{
 	Cost: spec.Cost{Timeout: time.Second, MaxSeries: 200, Locks: "none"},
 	Queries: []spec.Query{{SQL: `
 WITH holder AS (
-SELECT coalesce(backend_type, '')::text                        AS backend_type
-     , coalesce(datname, '')::text                             AS datname
-     , greatest(age(backend_xmin), 0)                          AS xmin_age
-     , max(greatest(age(backend_xmin), 0))
-       OVER (PARTITION BY backend_type, datname)               AS oldest
+SELECT coalesce(backend_type, '')::text          AS backend_type
+     , coalesce(datname, '')::text               AS datname
+     , greatest(pg_catalog.age(backend_xmin), 0) AS xmin_age
+     , pg_catalog.max(greatest(pg_catalog.age(backend_xmin), 0))
+       OVER (PARTITION BY backend_type, datname) AS oldest
   FROM pg_catalog.pg_stat_activity
  WHERE backend_xmin IS NOT NULL
    AND coalesce(application_name, '') <> 'pgvigil'
    AND coalesce(leader_pid, pid) NOT IN (
        SELECT pid FROM pg_catalog.pg_stat_get_progress_info('VACUUM'))
 )
-SELECT backend_type                                            AS backend_type
-     , datname                                                 AS datname
-     , oldest::double precision                                AS xmin_age_transactions
-     , count(*)::double precision                              AS xmin_sessions
+SELECT backend_type                              AS backend_type
+     , datname                                   AS datname
+     , oldest::double precision                  AS xmin_age
+     , pg_catalog.count(*)::double precision     AS xmin_sessions
   FROM holder
  WHERE xmin_age = oldest
  GROUP BY backend_type, datname, oldest
@@ -142,7 +142,7 @@ SELECT backend_type                                            AS backend_type
  LIMIT 100`}},
 	Labels: []string{"backend_type", "datname"},
 	Metrics: []spec.Metric{
-		{Name: "xmin_age_transactions", Type: spec.Gauge, Help: "Age of the oldest snapshot held by a session."},
+		{Name: "xmin_age", Type: spec.Gauge, Help: "Age of the oldest snapshot held by a session."},
 		{Name: "xmin_sessions", Type: spec.Gauge, Help: "Sessions that hold that oldest snapshot."},
 	},
 }

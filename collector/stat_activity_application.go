@@ -16,12 +16,12 @@ var StatActivityApplications = spec.Collector{
 	Cost:  spec.Cost{Timeout: time.Second, MaxSeries: 1000, Locks: "none"},
 	Queries: []spec.Query{{SQL: `
 WITH session AS (
-SELECT coalesce(application_name, '')                           AS application_name
-     , coalesce(state, '')                                      AS state
-     , count(*)                                                 AS sessions
-     , max(greatest(clock_timestamp(), xact_start) - xact_start) AS of_transaction
-     , sum(count(*)) OVER of_application                        AS of_application
-     , min(min(backend_start)) OVER of_application              AS since
+SELECT coalesce(application_name, '')                                                       AS application_name
+     , coalesce(state, '')                                                                  AS state
+     , pg_catalog.count(*)                                                                  AS sessions
+     , pg_catalog.max(greatest(pg_catalog.clock_timestamp(), xact_start) - xact_start)      AS of_transaction
+     , pg_catalog.sum(pg_catalog.count(*)) OVER of_application                              AS of_application
+     , pg_catalog.min(pg_catalog.min(backend_start)) OVER of_application                    AS since
   FROM pg_catalog.pg_stat_activity
  WHERE coalesce(application_name, '') <> 'pgvigil'
    AND (backend_type = 'client backend'
@@ -33,14 +33,14 @@ SELECT application_name
      , state
      , sessions
      , of_transaction
-     , dense_rank() OVER (ORDER BY of_application DESC, since, application_name) AS application_rank
+     , pg_catalog.dense_rank() OVER (ORDER BY of_application DESC, since, application_name) AS application_rank
   FROM session
 )
 SELECT CASE WHEN application_rank <= 50 THEN application_name::text
-            ELSE 'other' END                                    AS application_name
-     , state::text                                              AS state
-     , sum(sessions)::double precision                          AS sessions
-     , extract(epoch FROM max(of_transaction))::double precision AS max_tx_duration_seconds
+            ELSE 'other' END                                                                AS application_name
+     , state::text                                                                          AS state
+     , pg_catalog.sum(sessions)::double precision                                           AS sessions
+     , extract(epoch FROM pg_catalog.max(of_transaction))::double precision                 AS max_tx_duration_seconds
   FROM ranked
  GROUP BY 1, 2`}},
 	Labels: []string{"application_name", "state"},

@@ -19,21 +19,25 @@ const closeGrace = 500 * time.Millisecond
 // stands behind us in the lock's queue waits for us too.
 const lockTimeout = 100 * time.Millisecond
 
-// settings are made by SET after connecting, because poolers refuse start-up
-// parameters they do not know. The first group must hold; of the second a
-// setting may be unknown to an older server or a fork.
+// Settings are made after connecting, because poolers refuse start-up parameters
+// they do not know. The mandatory ones must hold; an optional one may be unknown
+// to an older server or a fork, and is then left out without an error in the
+// server's log. idle_session_timeout (14) would end the lasting session. A
+// SQL_ASCII database holds bytes of any encoding and refuses to call them UTF8.
 var (
 	mandatory = fmt.Sprintf(`SET default_transaction_read_only = on;
 SET statement_timeout = %d;
 SET lock_timeout = %d;
 SET idle_in_transaction_session_timeout = '10s';
-SET search_path = pg_catalog;
-SET client_encoding = 'UTF8'`, setupTimeout.Milliseconds(), lockTimeout.Milliseconds())
-	optional = []string{
-		"SET jit = off",
-		"SET max_parallel_workers_per_gather = 0",
-		"SET idle_session_timeout = 0", // 14: the server's own would end the lasting session
-	}
+SET search_path = pg_catalog`, setupTimeout.Milliseconds(), lockTimeout.Milliseconds())
+	optional = `
+SELECT pg_catalog.set_config(v.name, v.setting, false) AS setting
+  FROM (VALUES ('jit', 'off')
+             , ('max_parallel_workers_per_gather', '0')
+             , ('idle_session_timeout', '0')
+             , ('client_encoding', CASE pg_catalog.current_setting('server_encoding')
+                                   WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END)) AS v (name, setting)
+ WHERE pg_catalog.current_setting(v.name, true) IS NOT NULL`
 )
 
 // setupTimeout is the statement_timeout of the queries that open a session.

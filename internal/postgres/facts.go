@@ -128,9 +128,10 @@ SELECT pg_catalog.pg_is_in_recovery()::int::double precision                    
     ON d.datallowconn AND NOT d.datistemplate AND d.datconnlimit <> -2
  ORDER BY d.datname`
 
-// lookUp fills Facts in one pipeline, with the optional settings on its way.
+// lookUp makes the optional settings and fills Facts, in one pipeline.
 func (s *Session) lookUp(ctx context.Context, probe Probe) error {
 	requests := []struct{ name, sql, param string }{
+		{"settings of the session", optional, ""},
 		{"version", versionSQL, ""},
 		{"identifier", identifierSQL, ""},
 		{"extensions", extensionsSQL, ""},
@@ -139,10 +140,6 @@ func (s *Session) lookUp(ctx context.Context, probe Probe) error {
 		{"settings", settingsSQL, strings.Join(probe.Settings, "\n")},
 	}
 	p := s.conn.StartPipeline(ctx)
-	for _, sql := range optional {
-		p.SendQueryParams(sql, nil, nil, nil, nil)
-		p.SendPipelineSync()
-	}
 	for _, r := range requests {
 		var params [][]byte
 		if strings.Contains(r.sql, "$1") {
@@ -152,10 +149,6 @@ func (s *Session) lookUp(ctx context.Context, probe Probe) error {
 		p.SendPipelineSync()
 	}
 	_ = p.Flush()
-	for range optional {
-		// An unknown setting is refused, and that is all there is to it.
-		_, _ = oneOff(p)
-	}
 	answers := map[string]*spec.Rows{}
 	var failed error
 	for _, r := range requests {
@@ -165,7 +158,7 @@ func (s *Session) lookUp(ctx context.Context, probe Probe) error {
 		}
 		answers[r.name] = rows
 	}
-	s.count(len(optional)+len(requests), 0)
+	s.count(len(requests), 0)
 	if err := errors.Join(failed, closePipeline(p, s.conn)); err != nil {
 		return err
 	}

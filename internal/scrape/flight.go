@@ -53,6 +53,9 @@ func (e *Engine) Scrape(ctx context.Context, sel Selection) []page.Family {
 	return e.page(f)
 }
 
+// margin is the most by which a flight ends before its page.
+const margin = 50 * time.Millisecond
+
 // join returns the running flight for the selection, or a new one. Nil means
 // that the engine is closed.
 func (e *Engine) join(ctx context.Context, sel Selection) *flight {
@@ -76,6 +79,9 @@ func (e *Engine) join(ctx context.Context, sel Selection) *flight {
 	if !ok {
 		deadline = time.Now().Add(time.Minute)
 	}
+	// It ends a little earlier, so that this very page tells what it ran out of
+	// time for.
+	deadline = deadline.Add(-min(margin, time.Until(deadline)/10))
 	f.ctx, f.cancel = context.WithDeadline(e.ctx, deadline)
 	e.flights[sel.Key] = f
 	e.wg.Go(func() {

@@ -1,0 +1,67 @@
+package collector
+
+import (
+	"time"
+
+	"github.com/pgvigil/pgvigil/internal/spec"
+)
+
+// LocksWaits answers whether sessions wait for locks, for how long, and how many
+// sessions are at the root of it: they block others and wait for no lock. Its
+// edges are those of a held mode that conflicts with one waited for, without
+// pg_blocking_pids, which stops the lock manager once for each waiter. Who merely
+// queues behind another waiter has the same blockers. A chain is as deep as it
+// has objects: a waits for b's, b for c's, is 2. Before 14 PostgreSQL does not
+// tell since when a session waits, and the start of its query proves nothing.
+var LocksWaits = spec.Collector{
+	Name: "locks_waits", Of: "locks",
+	About: "Sessions waiting for locks, and those that make them wait.", Scope: spec.PerServer,
+	Cost: spec.Cost{Timeout: time.Second, MaxSeries: 10, Locks: "none"},
+	Queries: []spec.Query{{SQL: `
+WITH RECURSIVE conflict (wanted, held) AS (
+VALUES ('AccessShareLock', '{AccessExclusiveLock}'::text[])
+     , ('RowShareLock', '{ExclusiveLock,AccessExclusiveLock}')
+     , ('RowExclusiveLock', '{ShareLock,ShareRowExclusiveLock,ExclusiveLock,AccessExclusiveLock}')
+     , ('ShareUpdateExclusiveLock', '{ShareUpdateExclusiveLock,ShareLock,ShareRowExclusiveLock,ExclusiveLock,AccessExclusiveLock}')
+     , ('ShareLock', '{RowExclusiveLock,ShareUpdateExclusiveLock,ShareRowExclusiveLock,ExclusiveLock,AccessExclusiveLock}')
+     , ('ShareRowExclusiveLock', '{RowExclusiveLock,ShareUpdateExclusiveLock,ShareLock,ShareRowExclusiveLock,ExclusiveLock,AccessExclusiveLock}')
+     , ('ExclusiveLock', '{RowShareLock,RowExclusiveLock,ShareUpdateExclusiveLock,ShareLock,ShareRowExclusiveLock,ExclusiveLock,AccessExclusiveLock}')
+     , ('AccessExclusiveLock', '{AccessShareLock,RowShareLock,RowExclusiveLock,ShareUpdateExclusiveLock,ShareLock,ShareRowExclusiveLock,ExclusiveLock,AccessExclusiveLock}')
+), lock AS (
+SELECT granted                                                                                AS granted
+     , mode                                                                                   AS mode
+     , virtualtransaction                                                                     AS session
+     , waitstart                                                                              AS waitstart  -- since 14
+     , pg_catalog.concat_ws(' ', locktype, database, relation, page, tuple
+     , virtualxid, transactionid, classid, objid, objsubid)                                   AS object
+  FROM pg_catalog.pg_locks
+ WHERE NOT fastpath
+), edge AS (
+SELECT DISTINCT h.session                                                                     AS blocker
+     , w.object                                                                               AS object
+  FROM (SELECT DISTINCT object, mode FROM lock WHERE NOT granted) AS w
+  JOIN conflict AS c ON c.wanted = w.mode
+  JOIN lock AS h ON h.granted AND h.object = w.object AND h.mode = ANY (c.held)
+ WHERE (h.session, h.object) NOT IN (SELECT session, object FROM lock WHERE NOT granted)
+), chain (object, depth) AS (
+SELECT object, 1
+  FROM edge WHERE blocker NOT IN (SELECT session FROM lock WHERE NOT granted)
+ UNION
+SELECT e.object, c.depth + 1
+  FROM chain AS c
+  JOIN lock AS w ON NOT w.granted AND w.object = c.object
+  JOIN edge AS e ON e.blocker = w.session AND c.depth < 20
+)
+SELECT pg_catalog.count(*)::double precision                                                  AS waiting_sessions
+     , coalesce(extract(epoch FROM pg_catalog.max(greatest(pg_catalog.clock_timestamp(), waitstart) - waitstart)), 0)::double precision AS max_wait_seconds  -- since 14
+     , (SELECT pg_catalog.count(DISTINCT blocker) FROM edge WHERE blocker NOT IN (SELECT session FROM lock WHERE NOT granted))::double precision AS root_blockers
+     , (SELECT coalesce(pg_catalog.max(depth), 0) FROM chain)::double precision               AS chain_depth
+  FROM lock
+ WHERE NOT granted`}},
+	Metrics: []spec.Metric{
+		{Name: "waiting_sessions", Type: spec.Gauge, Help: "Sessions that wait for a lock."},
+		{Name: "max_wait_seconds", Type: spec.Gauge, Help: "Longest time a session has been waiting for a lock."},
+		{Name: "root_blockers", Type: spec.Gauge, Help: "Sessions and prepared transactions that make others wait and wait for no lock themselves."},
+		{Name: "chain_depth", Type: spec.Gauge, Help: "Most locks between a waiting session and a root blocker, counted to 20."},
+	},
+}

@@ -1,0 +1,267 @@
+package collector_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/common/expfmt"
+
+	"github.com/pgvigil/pgvigil/collector"
+	"github.com/pgvigil/pgvigil/internal/page"
+	"github.com/pgvigil/pgvigil/internal/pgtest"
+	"github.com/pgvigil/pgvigil/internal/postgres"
+	"github.com/pgvigil/pgvigil/internal/scrape"
+	"github.com/pgvigil/pgvigil/internal/spec"
+)
+
+// A recorded page is testdata/<collector>/<major>.txt: the SQL sent, the rows
+// received, the text exposed. Rows were read from a live server, never written
+// by hand; TestRecorded replays them through the engine's own code.
+const (
+	sqlHeading  = "== SQL"
+	rowsHeading = "== Rows"
+	pageHeading = "== Page"
+)
+
+// recordedRun is the moment every recorded page is bound at.
+func recordedRun(role spec.Role) spec.Run {
+	return spec.Run{Now: time.Unix(1700000000, 0), Database: "postgres", Role: role}
+}
+
+// roleOf is the side of replication a collector's page is recorded on.
+func roleOf(c spec.Collector) spec.Role {
+	if c.Needs.Role == spec.Standby {
+		return spec.Standby
+	}
+	return spec.Primary
+}
+
+// fullFacts are facts that meet every need but the version.
+func fullFacts(major spec.Version, c spec.Collector) postgres.Facts {
+	f := postgres.Facts{Major: major, Extensions: map[string]postgres.Extension{}, Settings: map[string]string{}}
+	if c.Needs.Setting != "" {
+		f.Settings[c.Needs.Setting] = "on"
+	}
+	return f
+}
+
+// TestRecorded replays every recorded page, and demands one for each collector
+// and each major it claims.
+func TestRecorded(t *testing.T) {
+	for _, c := range collector.All() {
+		for _, major := range spec.Majors() {
+			if _, ok := c.Query(spec.Env{Major: major}); !ok {
+				continue
+			}
+			t.Run(c.Name+"/"+major.String(), func(t *testing.T) { replay(t, c, major) })
+		}
+	}
+}
+
+func recording(c spec.Collector, major spec.Version) string {
+	return filepath.Join("testdata", c.Name, major.String()+".txt")
+}
+
+func replay(t *testing.T, c spec.Collector, major spec.Version) {
+	file, err := os.ReadFile(recording(c, major))
+	if err != nil {
+		t.Fatalf("%v; record it with: go test ./collector -run TestRecord$ -update", err)
+	}
+	parts := strings.Split("\n"+string(file), "\n== ")
+	if len(parts) != 4 {
+		t.Fatalf("%s: has %d parts, wanted SQL, Rows and Page", recording(c, major), len(parts)-1)
+	}
+	rows, err := parseRows(strings.TrimPrefix(parts[2], "Rows\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	facts := fullFacts(major, c)
+	trial := scrape.NewTrial(c)
+	sql, skip, err := trial.SQL(facts, roleOf(c))
+	if err != nil || skip != "" {
+		t.Fatalf("no SQL: skip %q, %v", skip, err)
+	}
+	if diff := cmp.Diff(strings.TrimPrefix(parts[1], "SQL\n"), sql); diff != "" {
+		t.Errorf("SQL differs from the recorded (-recorded +now):\n%s", diff)
+	}
+	if diff := cmp.Diff(strings.TrimPrefix(parts[3], "Page\n"), exposed(t, trial, recordedRun(roleOf(c)), facts, rows)); diff != "" {
+		t.Errorf("page differs from the recorded (-recorded +now):\n%s", diff)
+	}
+}
+
+func exposed(t *testing.T, trial *scrape.Trial, run spec.Run, facts postgres.Facts, rows *spec.Rows) string {
+	t.Helper()
+	fams, err := trial.Page(run, facts, rows, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := page.Write(&b, expfmt.NewFormat(expfmt.TypeTextPlain), fams, nil); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// TestRecord records the pages anew, with -update, on a primary and its standby
+// that have something to show for everything.
+func TestRecord(t *testing.T) {
+	if !*update {
+		t.Skip("records only with -update")
+	}
+	for _, major := range pgtest.Majors() {
+		t.Run(strconv.Itoa(major), func(t *testing.T) {
+			primary, standby := scene(t, major)
+			for _, c := range collector.All() {
+				srv := primary
+				if roleOf(c) == spec.Standby {
+					srv = standby
+				}
+				record(t, c, spec.Version(major), srv)
+			}
+		})
+	}
+}
+
+func record(t *testing.T, c spec.Collector, major spec.Version, srv *pgtest.Server) {
+	t.Helper()
+	server, err := postgres.New(postgres.Config{
+		ConnString: srv.DSN("pgvigil", "postgres"), Probe: scrape.Probe([]spec.Collector{c}),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close(t.Context())
+	session, err := server.Main(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Release(t.Context(), session)
+	trial := scrape.NewTrial(c)
+	sql, skip, err := trial.SQL(session.Facts, roleOf(c))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if skip == scrape.SkipVersion {
+		return
+	}
+	if skip != "" {
+		t.Fatalf("%s: skipped on the scene: %s", c.Name, skip)
+	}
+	query := postgres.Query{Name: c.Name, SQL: sql, Timeout: c.Cost.Timeout}
+	if err := session.Run(t.Context(), []postgres.Query{query}, func(_ int, r postgres.Result) {
+		if r.Err != nil {
+			t.Fatalf("%s: %v", c.Name, r.Err)
+		}
+		if len(r.Dropped) > 0 {
+			t.Fatalf("%s: PostgreSQL %d lacks %v", c.Name, major, r.Dropped)
+		}
+		text := sqlHeading + "\n" + sql + "\n" + rowsHeading + "\n" + formatRows(r.Rows) +
+			pageHeading + "\n" + exposed(t, trial, recordedRun(roleOf(c)), session.Facts, r.Rows)
+		if err := os.MkdirAll(filepath.Dir(recording(c, major)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(recording(c, major), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// formatRows writes rows as tab-separated text: a line of name:kind, then a line
+// for each row. Text is quoted as in Go; NULL is \N.
+func formatRows(rows *spec.Rows) string {
+	var b strings.Builder
+	for i, c := range rows.Columns() {
+		if i > 0 {
+			b.WriteByte('\t')
+		}
+		kind := "float8"
+		if c.Kind == spec.Text {
+			kind = "text"
+		}
+		fmt.Fprintf(&b, "%s:%s", c.Name, kind)
+	}
+	b.WriteByte('\n')
+	for row := range rows.Len() {
+		for i, c := range rows.Columns() {
+			if i > 0 {
+				b.WriteByte('\t')
+			}
+			b.WriteString(formatCell(rows, row, c))
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+func formatCell(rows *spec.Rows, row int, c spec.Column) string {
+	at, _ := rows.Find(c.Name, c.Kind)
+	if c.Kind == spec.Text {
+		text, ok := rows.TextAt(row, at)
+		if !ok {
+			return `\N`
+		}
+		return strconv.Quote(string(text))
+	}
+	v := rows.ValueAt(row, at)
+	if spec.IsAbsent(v) {
+		return `\N`
+	}
+	return strconv.FormatFloat(v, 'g', -1, 64)
+}
+
+// parseRows reads what formatRows wrote.
+func parseRows(text string) (*spec.Rows, error) {
+	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	var columns []spec.Column
+	for _, field := range strings.Split(lines[0], "\t") {
+		name, kind, _ := strings.Cut(field, ":")
+		c := spec.Column{Name: name, Kind: spec.Value}
+		if kind == "text" {
+			c.Kind = spec.Text
+		}
+		columns = append(columns, c)
+	}
+	rows := spec.NewRows(columns)
+	for n, line := range lines[1:] {
+		for i, cell := range strings.Split(line, "\t") {
+			if err := parseCell(rows, columns[i], cell); err != nil {
+				return nil, fmt.Errorf("row %d, column %s: %w", n+1, columns[i].Name, err)
+			}
+		}
+		if err := rows.EndRow(); err != nil {
+			return nil, err
+		}
+	}
+	return rows, nil
+}
+
+func parseCell(rows *spec.Rows, c spec.Column, cell string) error {
+	switch {
+	case c.Kind == spec.Text && cell == `\N`:
+		rows.AppendText(nil)
+	case c.Kind == spec.Text:
+		text, err := strconv.Unquote(cell)
+		if err != nil {
+			return err
+		}
+		rows.AppendText([]byte(text))
+	case cell == `\N`:
+		rows.AppendValue(spec.Absent())
+	default:
+		v, err := strconv.ParseFloat(cell, 64)
+		if err != nil {
+			return err
+		}
+		rows.AppendValue(v)
+	}
+	return nil
+}

@@ -1,0 +1,193 @@
+package catalog
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/template"
+	"time"
+
+	_ "embed"
+
+	"github.com/pgvigil/pgvigil/internal/spec"
+)
+
+//go:embed metrics.md.tmpl
+var metricsTemplate string
+
+// Metrics writes METRICS.md: every metric of the collectors and of pgvigil
+// itself, with what it costs and needs.
+func Metrics(w io.Writer, collectors []spec.Collector, own ...[]spec.Series) error {
+	funcs := template.FuncMap{"cell": cell, "code": code, "codes": codes, "many": many}
+	page, err := template.New("metrics.md.tmpl").Funcs(funcs).Parse(metricsTemplate)
+	if err != nil {
+		return fmt.Errorf("catalog: parse the page of metrics: %w", err)
+	}
+	data := reference{Oldest: spec.OldestMajor, Newest: spec.NewestMajor, Own: slices.Concat(own...), Kept: Kept()}
+	slices.SortFunc(data.Own, func(a, b spec.Series) int { return cmp.Compare(a.Name, b.Name) })
+	for _, c := range collectors {
+		if c.Flag() == c.Name {
+			data.Flags = append(data.Flags, newFlag(c, collectors))
+		}
+	}
+	slices.SortFunc(data.Flags, func(a, b flag) int { return cmp.Compare(a.Name, b.Name) })
+	if err := page.Execute(w, data); err != nil {
+		return fmt.Errorf("catalog: write the page of metrics: %w", err)
+	}
+	return nil
+}
+
+// reference is what the template shows.
+type reference struct {
+	Oldest, Newest spec.Version
+	Flags          []flag
+	Own            []spec.Series
+	Kept           []KeptName
+}
+
+// flag is a collector and those that share its flag.
+type flag struct {
+	spec.Collector
+	Parts []part
+}
+
+func newFlag(c spec.Collector, all []spec.Collector) flag {
+	f := flag{Collector: c, Parts: []part{{c}}}
+	for _, other := range all {
+		if other.Of == c.Name {
+			f.Parts = append(f.Parts, part{other})
+		}
+	}
+	slices.SortFunc(f.Parts[1:], func(a, b part) int { return cmp.Compare(a.Name, b.Name) })
+	return f
+}
+
+// Count returns how many metrics are declared under the flag.
+func (f flag) Count() int {
+	n := 0
+	for _, p := range f.Parts {
+		n += len(p.Metrics)
+	}
+	return n
+}
+
+// part is a collector as the page shows it.
+type part struct{ spec.Collector }
+
+// Runs says how often and where the collector runs.
+func (p part) Runs() string {
+	runs := "once a server"
+	if p.Scope == spec.PerDatabase {
+		runs = "once a database"
+	}
+	if p.Needs.Role != spec.AnyRole {
+		runs += ", on a " + p.Needs.Role.String()
+	}
+	if p.Cost.Every == 0 {
+		return runs + ", with each scrape"
+	}
+	return runs + ", every " + duration(p.Cost.Every)
+}
+
+// Takes says what the collector may take.
+func (p part) Takes() string {
+	return fmt.Sprintf("at most %s and %s; locks: %s", duration(p.Cost.Timeout), many(p.Cost.MaxSeries, "series"), p.Cost.Locks)
+}
+
+// Wants says what the collector cannot run without; empty for most.
+func (p part) Wants() string {
+	n := p.Needs
+	var wants []string
+	if n.Extension != "" {
+		wants = append(wants, "extension "+code(n.Extension))
+	}
+	if n.Setting != "" {
+		wants = append(wants, "setting "+code(n.Setting)+" on")
+	}
+	if len(n.Execute) > 0 {
+		wants = append(wants, "EXECUTE on "+codes(n.Execute))
+	}
+	if len(n.Select) > 0 {
+		wants = append(wants, "SELECT on "+codes(n.Select))
+	}
+	if n.Grant != "" {
+		wants = append(wants, "given by "+code(n.Grant))
+	}
+	return strings.Join(wants, ", ")
+}
+
+// Folds says how the rows are bounded; empty for most.
+func (p part) Folds() string {
+	f := p.Fold
+	if f == nil {
+		return ""
+	}
+	var other []string
+	for _, l := range f.Other {
+		other = append(other, l+`="other"`)
+	}
+	return fmt.Sprintf("the %d label sets that count most over all databases, by %s, are shown; the rest is added up as %s",
+		f.Limit, codes(f.Rank), codes(other))
+}
+
+// ShownLabels returns the labels in the order of the page.
+func (p part) ShownLabels() []string {
+	if p.Scope == spec.PerDatabase {
+		return append([]string{"datname"}, p.Labels...)
+	}
+	return p.Labels
+}
+
+// ShownName returns the metric's whole name, with <name> where Emit makes it.
+func (p part) ShownName(m spec.Metric) string {
+	if m.Name == spec.Any {
+		return p.FullName("<name>")
+	}
+	return p.FullName(m.Name)
+}
+
+// KeptName is a metric's name that promlint dislikes.
+type KeptName struct{ Name, Why string }
+
+// Kept lists the names that promlint dislikes and pgvigil keeps.
+func Kept() []KeptName {
+	return []KeptName{
+		{"pg_locks_count", "dashboards for postgres_exporter stand on it"},
+		{"pg_stat_activity_count", "dashboards for postgres_exporter stand on it"},
+	}
+}
+
+// duration writes whole units without their zeros: 5m, not 5m0s.
+func duration(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+func code(s string) string { return "`" + cell(s) + "`" }
+
+func codes(names []string) string {
+	quoted := make([]string, len(names))
+	for i, n := range names {
+		quoted[i] = code(n)
+	}
+	return strings.Join(quoted, ", ")
+}
+
+// cell keeps a text from ending its column of a table.
+func cell(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
+
+// many counts things whose plural has an s more, or none.
+func many(n int, what string) string {
+	if n != 1 && !strings.HasSuffix(what, "s") {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}

@@ -1,0 +1,109 @@
+// Package internal_test holds what no single package can: the floors of the house.
+package internal_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/pgvigil/pgvigil/"
+
+// floors lists what each package may import of this module. Imports run
+// downwards only; a package that is not listed is a failure, so that whoever
+// adds one says which floor it is on.
+var floors = map[string][]string{
+	"internal/spec":     {},
+	"collector":         {"internal/spec"},
+	"internal/page":     {"internal/spec"},
+	"internal/postgres": {"internal/spec"},
+	"internal/catalog":  {"internal/spec"},
+	"internal/scrape":   {"internal/spec", "internal/postgres", "internal/page"},
+	"internal/config":   {"internal/spec", "internal/postgres"},
+	"internal/web":      {"internal/spec", "internal/postgres", "internal/page", "internal/scrape", "internal/config"},
+	"internal/pgtest":   {},
+	"cmd/pgvigil": {
+		"collector", "internal/spec", "internal/postgres", "internal/page", "internal/scrape", "internal/config",
+		"internal/web", "internal/catalog",
+	},
+
+	"internal/catalog/gen/all":     {"internal/catalog"},
+	"internal/catalog/gen/metrics": {"collector", "internal/catalog", "internal/scrape", "internal/web"},
+	"test/report":                  {"internal/spec"},
+	"test/demo":                    {"internal/pgtest"},
+	"test/bench":                   nil, // measures all of it
+}
+
+// owners lists who may import a library. Others stay replaceable because few
+// files know them.
+var owners = map[string][]string{
+	"github.com/jackc/pgx/":                   {"internal/postgres", "internal/pgtest", "test/demo", "test/bench"},
+	"github.com/alecthomas/kingpin/":          {"cmd/pgvigil"},
+	"github.com/prometheus/client_golang/":    {"internal/page", "internal/web", "cmd/pgvigil", "test/bench"},
+	"github.com/prometheus/exporter-toolkit/": {"internal/web", "cmd/pgvigil"},
+	"github.com/prometheus/common/expfmt":     {"internal/page", "internal/web", "test/demo", "test/bench"},
+	"github.com/go-kit/log":                   {"internal/scrape", "internal/web", "cmd/pgvigil"},
+	"github.com/tjhop/slog-gokit":             {"internal/web", "cmd/pgvigil"},
+}
+
+// pure packages import the standard library and this module, nothing else.
+var pure = []string{"internal/spec", "collector", "internal/catalog", "internal/catalog/gen/all", "internal/catalog/gen/metrics", "test/report"}
+
+func TestFloors(t *testing.T) {
+	for _, p := range packages(t) {
+		from := strings.TrimPrefix(p.ImportPath, module)
+		allowed, listed := floors[from]
+		if !listed {
+			t.Errorf("%s is on no floor: say in floors what it may import", from)
+		}
+		for _, path := range p.Imports {
+			if to, ours := strings.CutPrefix(path, module); ours {
+				if allowed != nil && !slices.Contains(allowed, to) {
+					t.Errorf("%s imports %s, which is not below it", from, to)
+				}
+			} else if strings.Contains(path, ".") && slices.Contains(pure, from) {
+				t.Errorf("%s imports %s; it may import only the standard library and this module", from, path)
+			}
+			for library, who := range owners {
+				if strings.HasPrefix(path+"/", strings.TrimSuffix(library, "/")+"/") && !slices.Contains(who, from) {
+					t.Errorf("%s imports %s, which only %s may", from, path, strings.Join(who, ", "))
+				}
+			}
+		}
+	}
+}
+
+// listed is what go list says of a package; the imports of its tests are not among them.
+type listed struct {
+	ImportPath string
+	Imports    []string
+}
+
+func packages(t *testing.T) []listed {
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports", module+"...")
+	out, err := cmd.Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			t.Fatalf("go list: %v\n%s", err, exit.Stderr)
+		}
+		t.Fatal(err)
+	}
+	var all []listed
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p listed
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if p.ImportPath != strings.TrimSuffix(module, "/")+"/internal" { // only this test
+			all = append(all, p)
+		}
+	}
+}
