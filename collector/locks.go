@@ -60,8 +60,7 @@ var LocksSlots = spec.Collector{
 	Queries: []spec.Query{{SQL: `
 WITH hold AS (
 SELECT DISTINCT
-       pg_catalog.concat_ws(' ', locktype, database, relation, page, tuple
-     , virtualxid, transactionid, classid, objid, objsubid)                      AS object
+       pg_catalog.concat_ws(' ', locktype, database, relation, page, tuple, virtualxid, transactionid, classid, objid, objsubid) AS object
      , virtualtransaction                                                        AS session
   FROM pg_catalog.pg_locks
  WHERE NOT fastpath

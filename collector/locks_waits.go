@@ -28,17 +28,16 @@ VALUES ('AccessShareLock', '{AccessExclusiveLock}'::text[])
      , ('ExclusiveLock', '{RowShareLock,RowExclusiveLock,ShareUpdateExclusiveLock,ShareLock,ShareRowExclusiveLock,ExclusiveLock,AccessExclusiveLock}')
      , ('AccessExclusiveLock', '{AccessShareLock,RowShareLock,RowExclusiveLock,ShareUpdateExclusiveLock,ShareLock,ShareRowExclusiveLock,ExclusiveLock,AccessExclusiveLock}')
 ), lock AS (
-SELECT granted                                                                                AS granted
-     , mode                                                                                   AS mode
-     , virtualtransaction                                                                     AS session
-     , waitstart                                                                              AS waitstart  -- since 14
-     , pg_catalog.concat_ws(' ', locktype, database, relation, page, tuple
-     , virtualxid, transactionid, classid, objid, objsubid)                                   AS object
+SELECT granted                                                                  AS granted
+     , mode                                                                     AS mode
+     , virtualtransaction                                                       AS session
+     , waitstart                                                                AS waitstart  -- since 14
+     , pg_catalog.concat_ws(' ', locktype, database, relation, page, tuple, virtualxid, transactionid, classid, objid, objsubid)                     AS object
   FROM pg_catalog.pg_locks
  WHERE NOT fastpath
 ), edge AS (
-SELECT DISTINCT h.session                                                                     AS blocker
-     , w.object                                                                               AS object
+SELECT DISTINCT h.session                                                       AS blocker
+     , w.object                                                                 AS object
   FROM (SELECT DISTINCT object, mode FROM lock WHERE NOT granted) AS w
   JOIN conflict AS c ON c.wanted = w.mode
   JOIN lock AS h ON h.granted AND h.object = w.object AND h.mode = ANY (c.held)
@@ -52,10 +51,10 @@ SELECT e.object, c.depth + 1
   JOIN lock AS w ON NOT w.granted AND w.object = c.object
   JOIN edge AS e ON e.blocker = w.session AND c.depth < 20
 )
-SELECT pg_catalog.count(*)::double precision                                                  AS waiting_sessions
+SELECT pg_catalog.count(*)::double precision                                    AS waiting_sessions
      , coalesce(extract(epoch FROM pg_catalog.max(greatest(pg_catalog.clock_timestamp(), waitstart) - waitstart)), 0)::double precision AS max_wait_seconds  -- since 14
      , (SELECT pg_catalog.count(DISTINCT blocker) FROM edge WHERE blocker NOT IN (SELECT session FROM lock WHERE NOT granted))::double precision AS root_blockers
-     , (SELECT coalesce(pg_catalog.max(depth), 0) FROM chain)::double precision               AS chain_depth
+     , (SELECT coalesce(pg_catalog.max(depth), 0) FROM chain)::double precision AS chain_depth
   FROM lock
  WHERE NOT granted`}},
 	Metrics: []spec.Metric{

@@ -15,23 +15,22 @@ var ReplicationSlots = spec.Collector{
 	Default: true, Scope: spec.PerServer,
 	Cost: spec.Cost{Timeout: time.Second, MaxSeries: 3000, Locks: "none"},
 	Queries: []spec.Query{{SQL: `
-SELECT CASE WHEN s.temporary THEN '' ELSE s.slot_name END::text                  AS slot_name
-     , s.slot_type::text                                                         AS slot_type
-     , coalesce(s.database, '')::text                                            AS datname
+SELECT CASE WHEN s.temporary THEN '' ELSE s.slot_name END::text                                                  AS slot_name
+     , s.slot_type::text                                                                                         AS slot_type
+     , coalesce(s.database, '')::text                                                                            AS datname
      , pg_catalog.max(greatest(here.lsn, s.restart_lsn) - s.restart_lsn)
-       FILTER (WHERE s.wal_status <> 'lost')::double precision                   AS retained_bytes
+       FILTER (WHERE s.wal_status <> 'lost')::double precision                                                   AS retained_bytes
      , pg_catalog.max(greatest(here.lsn, s.confirmed_flush_lsn) - s.confirmed_flush_lsn)
-       FILTER (WHERE s.wal_status <> 'lost')::double precision                   AS confirmed_flush_lag_bytes
-     , pg_catalog.min(s.safe_wal_size)::double precision                         AS safe_wal_size_bytes
-     , pg_catalog.bool_or(s.active)::int::double precision                       AS active
-     , pg_catalog.bool_or(s.temporary)::int::double precision                    AS temporary
-     , pg_catalog.bool_or(s.conflicting)::int::double precision                  AS conflicting                       -- since 16
-     , pg_catalog.bool_or(s.failover)::int::double precision                     AS failover                          -- since 17
-     , pg_catalog.bool_or(s.synced)::int::double precision                       AS synced                            -- since 17
-     , extract(epoch FROM pg_catalog.min(s.inactive_since)
-               FILTER (WHERE NOT s.active))::double precision                    AS inactive_since_timestamp_seconds  -- since 17
-     , pg_catalog.max(pg_catalog.age(s.xmin))::double precision                  AS xmin_age
-     , pg_catalog.max(pg_catalog.age(s.catalog_xmin))::double precision          AS catalog_xmin_age
+       FILTER (WHERE s.wal_status <> 'lost')::double precision                                                   AS confirmed_flush_lag_bytes
+     , pg_catalog.min(s.safe_wal_size)::double precision                                                         AS safe_wal_size_bytes
+     , pg_catalog.bool_or(s.active)::int::double precision                                                       AS active
+     , pg_catalog.bool_or(s.temporary)::int::double precision                                                    AS temporary
+     , pg_catalog.bool_or(s.conflicting)::int::double precision                                                  AS conflicting                       -- since 16
+     , pg_catalog.bool_or(s.failover)::int::double precision                                                     AS failover                          -- since 17
+     , pg_catalog.bool_or(s.synced)::int::double precision                                                       AS synced                            -- since 17
+     , extract(epoch FROM pg_catalog.min(CASE WHEN NOT s.active THEN s.inactive_since END))::double precision    AS inactive_since_timestamp_seconds  -- since 17
+     , pg_catalog.max(pg_catalog.age(s.xmin))::double precision                                                  AS xmin_age
+     , pg_catalog.max(pg_catalog.age(s.catalog_xmin))::double precision                                          AS catalog_xmin_age
   FROM pg_catalog.pg_replication_slots AS s
  CROSS JOIN (
        SELECT CASE WHEN pg_catalog.pg_is_in_recovery()

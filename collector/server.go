@@ -57,7 +57,9 @@ func (w *roleWatch) Emit(run spec.Run, in *spec.Rows, out *spec.Sink) error {
 
 // ServerTimeline reports the timeline the server writes or follows. A primary is
 // asked for the name of its current WAL file, because its control file knows a
-// promotion only after the next checkpoint; on a standby the receiver knows first.
+// promotion only after the next checkpoint. On a standby the receiver knows first;
+// where it is hidden from our role there is no sample, and where there is none the
+// control file answers, as of the last restartpoint.
 var ServerTimeline = spec.Collector{
 	Name: "server_timeline", Of: "server", About: "Timeline of the write-ahead log.",
 	Scope: spec.PerServer,
@@ -68,11 +70,11 @@ var ServerTimeline = spec.Collector{
 	Cost: spec.Cost{Timeout: time.Second, MaxSeries: 1, Locks: "none"},
 	Queries: []spec.Query{{SQL: `
 SELECT CASE WHEN pg_catalog.pg_is_in_recovery()
-            THEN (SELECT greatest(c.timeline_id
-                                , r.min_recovery_end_timeline
-                                , (SELECT w.received_tli FROM pg_catalog.pg_stat_wal_receiver w))
+            THEN (SELECT CASE WHEN w.pid IS NULL OR w.received_tli IS NOT NULL
+                              THEN greatest(w.received_tli, r.min_recovery_end_timeline, c.timeline_id) END
                     FROM pg_catalog.pg_control_checkpoint() c
-                       , pg_catalog.pg_control_recovery() r)
+                   CROSS JOIN pg_catalog.pg_control_recovery() r
+                    LEFT JOIN pg_catalog.pg_stat_wal_receiver w ON true)
             ELSE ('x' || pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8))::bit(32)::bigint
        END::double precision AS timeline`}},
 	Metrics: []spec.Metric{

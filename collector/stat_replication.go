@@ -12,26 +12,26 @@ import (
 // behind what that standby has itself. Connections that have not begun, base
 // backups and the WAL streams that go with them are left out. Equal receivers are
 // one row, the worst of them. Names that change with each connection are cut:
-// slot_name is empty for temporary slots, and all table synchronisations of
-// subscriptions are one application_name, pg_sync.
+// slot_name is empty for temporary slots, and the synchronisation of a
+// subscription's tables is pg_sync, in application_name and in slot_name.
 var StatReplication = spec.Collector{
 	Name: "stat_replication", About: "How far behind standbys and other receivers of WAL are.",
 	Default: true, Scope: spec.PerServer,
 	Cost: spec.Cost{Timeout: time.Second, MaxSeries: 1000, Locks: "none"},
 	Queries: []spec.Query{{SQL: `
-SELECT pg_catalog.regexp_replace(coalesce(r.application_name, ''), '^pg_\d+_sync_\d+_\d+$', 'pg_sync')    AS application_name
-     , coalesce(pg_catalog.host(r.client_addr), '')                                                       AS client_addr
-     , coalesce(s.slot_name, '')                                                                          AS slot_name
-     , coalesce(s.slot_type, 'physical')                                                                  AS slot_type
-     , pg_catalog.max(greatest(here.lsn, r.sent_lsn) - r.sent_lsn)::double precision                      AS pending_bytes
-     , pg_catalog.max(greatest(here.lsn, r.write_lsn) - r.write_lsn)::double precision                    AS write_lag_bytes
-     , pg_catalog.max(greatest(here.lsn, r.flush_lsn) - r.flush_lsn)::double precision                    AS flush_lag_bytes
-     , pg_catalog.max(greatest(here.lsn, r.replay_lsn) - r.replay_lsn)::double precision                  AS replay_lag_bytes
-     , extract(epoch FROM pg_catalog.max(r.write_lag))::double precision                                  AS write_lag_seconds
-     , extract(epoch FROM pg_catalog.max(r.flush_lag))::double precision                                  AS flush_lag_seconds
-     , extract(epoch FROM pg_catalog.max(r.replay_lag))::double precision                                 AS replay_lag_seconds
-     , extract(epoch FROM pg_catalog.min(r.reply_time))::double precision                                 AS last_reply_timestamp_seconds
-     , extract(epoch FROM pg_catalog.max(r.backend_start))::double precision                              AS connected_timestamp_seconds
+SELECT pg_catalog.regexp_replace(coalesce(r.application_name, ''), '_\d+_sync_\d+(_\d+)?$', '_sync')                 AS application_name
+     , coalesce(pg_catalog.host(r.client_addr), '')                                                                  AS client_addr
+     , coalesce(pg_catalog.regexp_replace(s.slot_name, '_\d+_sync_\d+(_\d+)?$', '_sync'), '')                        AS slot_name
+     , coalesce(s.slot_type, 'physical')                                                                             AS slot_type
+     , pg_catalog.max(greatest(here.lsn, r.sent_lsn) - r.sent_lsn)::double precision                                 AS pending_bytes
+     , pg_catalog.max(greatest(here.lsn, r.write_lsn) - r.write_lsn)::double precision                               AS write_lag_bytes
+     , pg_catalog.max(greatest(here.lsn, r.flush_lsn) - r.flush_lsn)::double precision                               AS flush_lag_bytes
+     , pg_catalog.max(greatest(here.lsn, r.replay_lsn) - r.replay_lsn)::double precision                             AS replay_lag_bytes
+     , extract(epoch FROM pg_catalog.max(r.write_lag))::double precision                                             AS write_lag_seconds
+     , extract(epoch FROM pg_catalog.max(r.flush_lag) FILTER (WHERE r.flush_lsn IS NOT NULL))::double precision      AS flush_lag_seconds
+     , extract(epoch FROM pg_catalog.max(r.replay_lag) FILTER (WHERE r.replay_lsn IS NOT NULL))::double precision    AS replay_lag_seconds
+     , extract(epoch FROM pg_catalog.min(r.reply_time))::double precision                                            AS last_reply_timestamp_seconds
+     , extract(epoch FROM pg_catalog.max(r.backend_start))::double precision                                         AS connected_timestamp_seconds
   FROM pg_catalog.pg_stat_replication AS r
  CROSS JOIN (
        SELECT CASE WHEN pg_catalog.pg_is_in_recovery()
@@ -72,11 +72,11 @@ var StatReplicationState = spec.Collector{
 	Scope: spec.PerServer,
 	Cost:  spec.Cost{Timeout: time.Second, MaxSeries: 500, Locks: "none"},
 	Queries: []spec.Query{{SQL: `
-SELECT pg_catalog.regexp_replace(coalesce(application_name, ''), '^pg_\d+_sync_\d+_\d+$', 'pg_sync')    AS application_name
-     , coalesce(pg_catalog.host(client_addr), '')                                                       AS client_addr
-     , state                                                                                            AS state
-     , coalesce(sync_state, '')                                                                         AS sync_state
-     , pg_catalog.count(*)::double precision                                                            AS senders
+SELECT pg_catalog.regexp_replace(coalesce(application_name, ''), '_\d+_sync_\d+(_\d+)?$', '_sync')    AS application_name
+     , coalesce(pg_catalog.host(client_addr), '')                                                     AS client_addr
+     , state                                                                                          AS state
+     , coalesce(sync_state, '')                                                                       AS sync_state
+     , pg_catalog.count(*)::double precision                                                          AS senders
   FROM pg_catalog.pg_stat_replication
  WHERE state IS NOT NULL
  GROUP BY 1, 2, 3, 4`}},

@@ -98,6 +98,6 @@ SELECT n.nspname::text                                                          
 	},
 	Fold: &spec.Fold{
 		Key: "relid", Rank: []string{"relpages_bytes", "activity_total"},
-		Other: []string{"schemaname", "relname"}, Limit: 500,
+		Limit: 500,
 	},
 }

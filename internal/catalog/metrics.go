@@ -17,15 +17,15 @@ import (
 //go:embed metrics.md.tmpl
 var metricsTemplate string
 
-// Metrics writes METRICS.md: every metric of the collectors and of pgvigil
-// itself, with what it costs and needs.
-func Metrics(w io.Writer, collectors []spec.Collector, own ...[]spec.Series) error {
+// Metrics writes METRICS.md: every metric of the collectors, with what it costs
+// and needs, pgvigil's own, and the names kept although promlint dislikes them.
+func Metrics(w io.Writer, collectors []spec.Collector, own []spec.Series, kept []string) error {
 	funcs := template.FuncMap{"cell": cell, "code": code, "codes": codes, "many": many}
 	page, err := template.New("metrics.md.tmpl").Funcs(funcs).Parse(metricsTemplate)
 	if err != nil {
 		return fmt.Errorf("catalog: parse the page of metrics: %w", err)
 	}
-	data := reference{Oldest: spec.OldestMajor, Newest: spec.NewestMajor, Own: slices.Concat(own...), Kept: Kept()}
+	data := reference{Oldest: spec.OldestMajor, Newest: spec.NewestMajor, Own: slices.Clone(own), Kept: slices.Sorted(slices.Values(kept))}
 	slices.SortFunc(data.Own, func(a, b spec.Series) int { return cmp.Compare(a.Name, b.Name) })
 	for _, c := range collectors {
 		if c.Flag() == c.Name {
@@ -44,7 +44,7 @@ type reference struct {
 	Oldest, Newest spec.Version
 	Flags          []flag
 	Own            []spec.Series
-	Kept           []KeptName
+	Kept           []string
 }
 
 // flag is a collector and those that share its flag.
@@ -124,12 +124,8 @@ func (p part) Folds() string {
 	if f == nil {
 		return ""
 	}
-	var other []string
-	for _, l := range f.Other {
-		other = append(other, l+`="other"`)
-	}
-	return fmt.Sprintf("the %d label sets that count most over all databases, by %s, are shown; the rest is added up as %s",
-		f.Limit, codes(f.Rank), codes(other))
+	return fmt.Sprintf(`the %d label sets that count most over all databases, by %s, are shown; the rest of each database is added up in one whose labels read "other"`,
+		f.Limit, codes(f.Rank))
 }
 
 // ShownLabels returns the labels in the order of the page.
@@ -146,17 +142,6 @@ func (p part) ShownName(m spec.Metric) string {
 		return p.FullName("<name>")
 	}
 	return p.FullName(m.Name)
-}
-
-// KeptName is a metric's name that promlint dislikes.
-type KeptName struct{ Name, Why string }
-
-// Kept lists the names that promlint dislikes and pgvigil keeps.
-func Kept() []KeptName {
-	return []KeptName{
-		{"pg_locks_count", "dashboards for postgres_exporter stand on it"},
-		{"pg_stat_activity_count", "dashboards for postgres_exporter stand on it"},
-	}
 }
 
 // duration writes whole units without their zeros: 5m, not 5m0s.

@@ -19,6 +19,10 @@ type Config struct {
 	// files, pgpass files and TLS files that it names, or that the PG* variables
 	// of the environment name, are read again at each connect.
 	ConnString string
+	// Source, if not nil, gives the connection string anew at each connect, from
+	// a file whose secrets are rotated, and wins over ConnString, which is then
+	// how the server was known at first.
+	Source Secret
 	// User, if not nil, gives the user and wins over ConnString.
 	User Secret
 	// Password, if not nil, gives the password and wins over ConnString.
@@ -81,18 +85,19 @@ func Command(argv []string) Secret {
 			// What a failed command printed may be half a token: it is not shown.
 			return "", fmt.Errorf("run password command %q: %w", argv[0], err)
 		}
-		line, _, _ := strings.Cut(out.String(), "\n")
+		line, _, _ := strings.Cut(out.buffer.String(), "\n")
 		return strings.TrimSuffix(line, "\r"), nil
 	}
 }
 
-type limitedBuffer struct{ bytes.Buffer }
+// limitedBuffer does not embed the buffer: its ReadFrom would know no limit.
+type limitedBuffer struct{ buffer bytes.Buffer }
 
 func (b *limitedBuffer) Write(p []byte) (int, error) {
-	if b.Len()+len(p) > maxSecret {
+	if b.buffer.Len()+len(p) > maxSecret {
 		return 0, errors.New("the password command printed more than 64 kB")
 	}
-	return b.Buffer.Write(p)
+	return b.buffer.Write(p)
 }
 
 // Validate checks what can be checked without a connect. Its error never holds

@@ -47,7 +47,12 @@ const setupTimeout = 2 * time.Second
 func (s *Server) connect(ctx context.Context, database string) (*Session, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.config.ConnectTimeout)
 	defer cancel()
-	config, err := s.config.parse(database)
+	way := s.config
+	var err error
+	if way.ConnString, err = secret(ctx, way.Source, way.ConnString); err != nil {
+		return nil, fmt.Errorf("get the connection string: %w", &SecretError{err})
+	}
+	config, err := way.parse(database)
 	if err != nil {
 		return nil, err
 	}

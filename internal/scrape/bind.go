@@ -109,7 +109,9 @@ func (u *unit) emit(run spec.Run, rows *spec.Rows, r *result) error {
 	}
 	for _, n := range named {
 		r.named = append(r.named, page.Family{
-			Name: u.c.FullName(n.Metric.Name), Help: n.Metric.Help, Type: n.Metric.Type,
+			// Always with the prefix: the setting pg_stat_statements.max must not
+			// pass for a metric of pg_stat_statements.
+			Name: spec.Prefix + u.c.Flag() + "_" + n.Metric.Name, Help: n.Metric.Help, Type: n.Metric.Type,
 			Columns: []page.Column{{Labels: alone, Values: []float64{n.Value}}},
 		})
 	}

@@ -31,10 +31,11 @@
 // An unmet need is a skip with a reason; it is never a failure.
 //
 // Fold is for collectors with as many rows as a database has objects. The rows
-// that count most are shown, sticky over hours, and the rest is added up in one
-// row labelled "other". Counters are added up from the positive deltas of each
-// underlying row (Fold.Key), so no series steps back when a relation is dropped,
-// a partition leaves its root, or a row moves between shown and folded.
+// that count most are shown, sticky over hours, and the rest of each database is
+// added up in one row whose labels read "other". Counters are added up from the
+// positive deltas of each underlying row (Fold.Key), so no series steps back when
+// a relation is dropped, a partition leaves its root, or a row moves between
+// shown and folded.
 //
 // Emit is the way out where a column is not a sample: a name column that picks
 // the metric (settings), or state kept between two runs (the proof of a standby's
@@ -224,8 +225,6 @@ type Fold struct {
 	// Rank lists value columns; a row's weight is its largest share of any of
 	// them. A column that ends in _total ranks by its recent growth.
 	Rank []string
-	// Other lists the labels that read "other" in the remainder.
-	Other []string
 	// Limit is the default number of label sets shown, over all databases.
 	Limit int
 }

@@ -219,13 +219,8 @@ func (v *validator) fold() {
 	if v.c.Emit != nil {
 		v.failf("has both Fold and Emit")
 	}
-	if f.Limit <= 0 || f.Key == "" || len(f.Rank) == 0 || len(f.Other) == 0 {
-		v.failf("Fold needs Key, Rank, Other and Limit")
-	}
-	for _, l := range f.Other {
-		if !slices.Contains(v.c.Labels, l) {
-			v.failf("Fold.Other names %q, which is no label", l)
-		}
+	if f.Limit <= 0 || f.Key == "" || len(f.Rank) == 0 || len(v.c.Labels) == 0 {
+		v.failf("Fold needs Key, Rank and Limit, and the collector labels")
 	}
 	if slices.Contains(v.c.Labels, f.Key) {
 		v.failf("Fold.Key %q is a label too", f.Key)

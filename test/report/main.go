@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"slices"
 	"strings"
 
@@ -25,7 +24,6 @@ func main() {
 }
 
 func run(args []string, w io.Writer) error {
-	signal.Ignore(os.Interrupt) // go test gets it too, and ends; then so do we
 	cmd := exec.Command("go", append([]string{"test", "-json"}, args...)...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
@@ -92,6 +90,9 @@ func (r *report) tell(e event) {
 			for _, v := range strings.Split(strings.TrimSpace(versions), ", ") {
 				r.servers[v] = true
 			}
+			return
+		}
+		if strings.HasPrefix(e.Output, "=== ") { // RUN, PAUSE, CONT, NAME: -json implies -v
 			return
 		}
 		if r.output[key] == nil {

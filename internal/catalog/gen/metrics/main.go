@@ -23,7 +23,7 @@ func run(args []string) error {
 		return fmt.Errorf("usage: metrics FILE")
 	}
 	var b bytes.Buffer
-	if err := catalog.Metrics(&b, collector.All(), scrape.Own()); err != nil {
+	if err := catalog.Metrics(&b, collector.All(), scrape.Own(), collector.KeptNames()); err != nil {
 		return err
 	}
 	return os.WriteFile(args[0], b.Bytes(), 0o644)

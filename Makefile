@@ -1,0 +1,64 @@
+# GNU Make 3.81 or newer, Go, a POSIX shell; Node.js with npm for the PostgreSQL servers of the tests and the demo.
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+# What tests run: make test PKG=./collector RUN=TestStatWAL. The race detector is on where a C compiler is there for it.
+PKG      ?= ./...
+RUN      ?=
+RACE     ?= $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
+FUZZTIME ?= 10s
+
+VERSION_PKG := github.com/prometheus/common/version
+LDFLAGS      = -s -w -X $(VERSION_PKG).Version=$(VERSION)
+
+# Directories of what the install scripts fetch once; each script prints its own.
+SERVERS = $$(internal/pgtest/install.sh)
+TOOLS   = $$(tools/install.sh)
+
+.PHONY: help build demo test lint generate record bench fuzz servers tools clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+
+build: ## Build bin/pgvigil, a static binary
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pgvigil ./cmd/pgvigil
+
+demo: build ## Watch an embedded primary and standby until Ctrl-C, or the server in DATA_SOURCE_NAME
+	@if [ -z "$$DATA_SOURCE_NAME" ]; then internal/pgtest/install.sh >/dev/null; fi
+	@$(GO) run ./test/demo
+
+test: lint servers ## Everything CI checks: lint, and every test on PostgreSQL 13 to 18
+	@PGVIGIL_POSTGRES=$(SERVERS) PROMTOOL=$(TOOLS)/promtool \
+		$(GO) run ./test/report -count=1 -timeout=20m $(RACE) $(if $(RUN),-run='$(RUN)') $(PKG)
+
+lint: tools ## gofmt, go mod tidy, go vet, staticcheck
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt -w these:"; echo "$$unformatted"; exit 1; }
+	@$(GO) mod tidy -diff
+	@$(GO) vet ./...
+	@$(TOOLS)/staticcheck ./...
+
+generate: ## Write collector/all.go and METRICS.md from the declarations
+	$(GO) run ./internal/catalog/gen/all collector
+	$(GO) run ./internal/catalog/gen/metrics METRICS.md
+
+record: servers ## Record collector/testdata anew from live servers
+	PGVIGIL_POSTGRES=$(SERVERS) $(GO) test ./collector -count=1 -run 'TestRecord$$' -update
+
+bench: build servers ## Measure warm scrapes of two workloads beside bare statements; figures for docs/performance.md
+	@PGVIGIL_POSTGRES=$(SERVERS) $(GO) run ./test/bench
+
+fuzz: ## Run every fuzz test for FUZZTIME (10s)
+	@$(GO) test -list '^Fuzz' ./... | awk '/^Fuzz/ { name[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print $$2, name[i]; n = 0 }' | \
+	while read -r package name; do \
+		$(GO) test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) "$$package" || exit 1; \
+	done
+
+servers: ## Install the PostgreSQL servers that tests and demo run on, once
+	@internal/pgtest/install.sh
+
+tools: ## Build promtool and staticcheck, once
+	@tools/install.sh
+
+clean: ## Remove what make build wrote; servers and tools are in ~/.cache/pgvigil, for root /var/cache/pgvigil
+	rm -rf bin

@@ -1,0 +1,155 @@
+package spec_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pgvigil/pgvigil/internal/spec"
+)
+
+// sound is a collector with nothing wrong with it.
+func sound() spec.Collector {
+	return spec.Collector{
+		Name: "sound", About: "A sound collector.", Scope: spec.PerDatabase,
+		Cost: spec.Cost{Timeout: time.Second, Every: time.Minute, MaxSeries: 10, Locks: "none"},
+		Queries: []spec.Query{{SQL: `
+SELECT x.relid::text              AS relid
+     , x.relname::text            AS relname
+     , x.size::double precision   AS size_bytes
+     , x.calls::double precision  AS calls_total
+  FROM pg_catalog.x`}},
+		Labels: []string{"relname"},
+		Metrics: []spec.Metric{
+			{Name: "size_bytes", Type: spec.Gauge, Help: "Size."},
+			{Name: "calls_total", Type: spec.Counter, Help: "Calls."},
+		},
+		Fold: &spec.Fold{Key: "relid", Rank: []string{"size_bytes"}, Limit: 5},
+	}
+}
+
+func TestValidate(t *testing.T) {
+	if err := spec.Validate(sound()); err != nil {
+		t.Fatalf("a sound collector: %v", err)
+	}
+	for want, spoil := range map[string]func(*spec.Collector){
+		"Name is not lower case":          func(c *spec.Collector) { c.Name = "Sound" },
+		"About is not a sentence":         func(c *spec.Collector) { c.About = "Sound" },
+		"Cost.Timeout is not set":         func(c *spec.Collector) { c.Cost.Timeout = 0 },
+		"Cost.MaxSeries is not set":       func(c *spec.Collector) { c.Cost.MaxSeries = 0 },
+		"Cost.Locks is not set":           func(c *spec.Collector) { c.Cost.Locks = "" },
+		"cannot run with the scrape":      func(c *spec.Collector) { c.Cost.Every = 0 },
+		"no Grant that cures it":          func(c *spec.Collector) { c.Needs.Select = []string{"x"} },
+		"Metrics are empty":               func(c *spec.Collector) { c.Metrics = nil },
+		`metric "Size" is not lower case`: func(c *spec.Collector) { c.Metrics[0].Name = "Size" },
+		"has no type":                     func(c *spec.Collector) { c.Metrics[0].Type = 0 },
+		"only counters end in _total":     func(c *spec.Collector) { c.Metrics[1].Type = spec.Gauge },
+		"Help is not a sentence":          func(c *spec.Collector) { c.Metrics[0].Help = "Size" },
+		"needs Emit":                      func(c *spec.Collector) { c.Metrics[0].Name = spec.Any },
+		"has both Fold and Emit":          func(c *spec.Collector) { c.Emit = func() spec.Emitter { return nil } },
+		"Fold needs Key":                  func(c *spec.Collector) { c.Fold.Limit = 0 },
+		`Fold needs column "nothing"`:     func(c *spec.Collector) { c.Fold.Rank = []string{"nothing"} },
+		`Fold.Key "relname" is a label`:   func(c *spec.Collector) { c.Fold.Key = "relname" },
+		`label "schemaname" is no alias`:  func(c *spec.Collector) { c.Labels = append(c.Labels, "schemaname") },
+		`metric "more" is no alias`: func(c *spec.Collector) {
+			c.Metrics = append(c.Metrics, spec.Metric{Name: "more", Type: spec.Gauge, Help: "More."})
+		},
+		"no query fits any supported version": func(c *spec.Collector) { c.Queries[0].Until = 13 },
+		"though one fits an older":            func(c *spec.Collector) { c.Queries[0].Until = 15 },
+		"2 queries fit version 13":            func(c *spec.Collector) { c.Queries = append(c.Queries, c.Queries[0]) },
+		"is no mark":                          func(c *spec.Collector) { c.Queries[0].SQL += " -- sometimes" },
+		"SELECT * hides":                      func(c *spec.Collector) { c.Queries[0].SQL += "\n JOIN (SELECT * FROM y) ON true" },
+	} {
+		t.Run(want, func(t *testing.T) {
+			c := sound()
+			spoil(&c)
+			err := spec.Validate(c)
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestValidateAll(t *testing.T) {
+	part := sound()
+	part.Name, part.Of = "sound_part", "sound"
+	err := spec.ValidateAll([]spec.Collector{sound(), part})
+	if err == nil || !strings.Contains(err.Error(), `metric "pg_sound_size_bytes" is declared by sound and by sound_part`) {
+		t.Errorf("two collectors with one metric: %v", err)
+	}
+	part.Of = "nobody"
+	err = spec.ValidateAll([]spec.Collector{sound(), sound(), part})
+	if err == nil || !strings.Contains(err.Error(), "is declared twice") || !strings.Contains(err.Error(), `Of names no collector: "nobody"`) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestFullName(t *testing.T) {
+	c := spec.Collector{Name: "locks_waits", Of: "locks"}
+	for alias, want := range map[string]string{
+		"blocked": "pg_locks_blocked", "pg_replication_is_replica": "pg_replication_is_replica", "pg_": "pg_locks_pg_",
+	} {
+		if got := c.FullName(alias); got != want {
+			t.Errorf("FullName(%q) = %q, want %q", alias, got, want)
+		}
+	}
+}
+
+func TestRows(t *testing.T) {
+	rows := spec.NewRows([]spec.Column{{Name: "a", Kind: spec.Text}, {Name: "v", Kind: spec.Value}, {Name: "b", Kind: spec.Text}})
+	for range 2 { // the second time in the memory of the first
+		rows.Reset()
+		rows.AppendText(nil)
+		rows.AppendValue(1)
+		rows.AppendText([]byte(""))
+		if err := rows.EndRow(); err != nil {
+			t.Fatal(err)
+		}
+		rows.AppendText([]byte("x"))
+		rows.AppendValue(spec.Absent())
+		rows.AppendText(nil)
+		if err := rows.EndRow(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, ok := rows.TextAt(0, 0); ok {
+		t.Error("NULL is not told from empty")
+	}
+	if b, ok := rows.TextAt(0, 1); !ok || len(b) != 0 {
+		t.Errorf("empty text is %q, %v", b, ok)
+	}
+	if got := rows.Text(1, "a"); got != "x" {
+		t.Errorf("a = %q", got)
+	}
+	if !spec.IsAbsent(rows.Value(1, "v")) || rows.Value(0, "v") != 1 || !spec.IsAbsent(rows.Value(0, "nothing")) {
+		t.Error("values are not what was put in")
+	}
+	rows.AppendValue(2)
+	if rows.EndRow() == nil {
+		t.Error("a row that lacks cells was taken")
+	}
+}
+
+func TestSink(t *testing.T) {
+	c := sound()
+	s := spec.NewSink(c)
+	s.Row("a")
+	s.Set("size_bytes", 3)
+	s.Row("b")
+	rows, _, err := s.Close()
+	if err != nil || rows.Len() != 2 || rows.Value(0, "size_bytes") != 3 || !spec.IsAbsent(rows.Value(1, "size_bytes")) {
+		t.Errorf("%d rows, %v", rows.Len(), err)
+	}
+	s = spec.NewSink(c)
+	s.Row("a")
+	s.Set("nothing", 1)
+	if _, _, err := s.Close(); err == nil {
+		t.Error("an undeclared metric was taken")
+	}
+	s = spec.NewSink(c)
+	s.Row("a", "b")
+	if _, _, err := s.Close(); err == nil {
+		t.Error("a label too many was taken")
+	}
+}

@@ -1,0 +1,230 @@
+// Package web answers over HTTP: /metrics for the server given by flags and
+// environment, /probe for the targets of the configuration file, a landing page
+// that lists them, health and reload.
+package web
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"html/template"
+	"net"
+	"net/http"
+	"os"
+	"path"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-kit/log"
+	"github.com/go-kit/log/level"
+	toolkit "github.com/prometheus/exporter-toolkit/web"
+
+	"github.com/pgvigil/pgvigil/internal/config"
+)
+
+// Options say what is served and how.
+type Options struct {
+	// Watch says how servers are watched.
+	Watch Watch
+	// Main is the server of /metrics; nil is none.
+	Main *config.Target
+	// Load reads the configuration file, at start and at each reload; nil is none.
+	Load func() (config.File, error)
+	// MetricsPath is where the page of Main is; "" is /metrics.
+	MetricsPath string
+	// TimeoutOffset is taken off Prometheus' own deadline, for the way there and back.
+	TimeoutOffset time.Duration
+	// Idle is how long a target that nobody asks for keeps its sessions; 0 is DefaultIdle.
+	Idle time.Duration
+	// Logger takes what operators should know.
+	Logger log.Logger
+}
+
+// The defaults of what Options leave open, where zero would be of no use.
+const (
+	DefaultIdle        = 10 * time.Minute
+	DefaultMetricsPath = "/metrics"
+)
+
+// The bounds of a connection and of the end.
+const (
+	headerTimeout = 10 * time.Second
+	writeTimeout  = 30 * time.Second // of a page that is ready
+	idleTimeout   = 5 * time.Minute  // longer than most scrape intervals
+	leaveTimeout  = 5 * time.Second  // for requests under way when the process is told to end
+)
+
+//go:embed landing.html
+var landingPage string
+
+// Server answers requests.
+type Server struct {
+	opt     Options
+	pool    *pool
+	process *process
+	landing *template.Template
+	gzips   sync.Pool // of *gzip.Writer
+	loading sync.Mutex
+	leaving atomic.Bool
+}
+
+// New returns a server that has read its configuration and not yet connected to
+// anything. Close ends it.
+func New(ctx context.Context, opt Options) (*Server, error) {
+	if opt.MetricsPath == "" {
+		opt.MetricsPath = DefaultMetricsPath
+	}
+	if opt.Idle == 0 {
+		opt.Idle = DefaultIdle
+	}
+	if opt.Logger == nil {
+		opt.Logger = log.NewNopLogger()
+	}
+	if err := CheckMetricsPath(opt.MetricsPath); err != nil {
+		return nil, err
+	}
+	landing, err := template.New("landing").Parse(landingPage)
+	if err != nil {
+		return nil, fmt.Errorf("read the landing page: %w", err)
+	}
+	process, err := newProcess()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{opt: opt, process: process, landing: landing}
+	// Engines outlive ctx until Close, so that requests under way can end.
+	s.pool = newPool(context.WithoutCancel(ctx), opt.Watch, opt.Logger, opt.Main)
+	if err := s.load(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Close ends all sessions and waits for them.
+func (s *Server) Close() { s.pool.close() }
+
+// CheckMetricsPath checks where the page of /metrics is wanted.
+func CheckMetricsPath(p string) error {
+	switch {
+	case !strings.HasPrefix(p, "/") || path.Clean(p) != p || strings.ContainsAny(p, "{}?#% \t\n"):
+		return fmt.Errorf("%q is not a path: write it like %s", p, DefaultMetricsPath)
+	case p == probePath || strings.HasPrefix(p, healthPrefix) || p+"/" == healthPrefix:
+		return fmt.Errorf("%q is taken: choose a path other than %s and those below %s", p, probePath, healthPrefix)
+	}
+	return nil
+}
+
+// Serve answers requests on the toolkit's listeners until ctx ends, and then lets
+// those under way finish. hangup asks for a reload.
+func (s *Server) Serve(ctx context.Context, flags *toolkit.FlagConfig, hangup <-chan os.Signal) error {
+	requests, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	server := &http.Server{
+		Handler:           s.Handler(),
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		BaseContext:       func(net.Listener) context.Context { return requests },
+		// Handshakes that fail and the like: of use only to who looks for them.
+		ErrorLog: newErrorLog(s.opt.Logger),
+	}
+	ended := make(chan error, 1)
+	var listening, caring sync.WaitGroup
+	listening.Go(func() { ended <- toolkit.ListenAndServe(server, flags, newSlog(s.opt.Logger)) })
+	care, endCare := context.WithCancel(ctx)
+	caring.Go(func() { s.care(care, hangup) })
+	defer caring.Wait()
+	defer endCare()
+
+	select {
+	case err := <-ended:
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	level.Info(s.opt.Logger).Log("msg", "ending")
+	s.leaving.Store(true)
+	defer listening.Wait()
+	leave, cancel := context.WithTimeout(requests, leaveTimeout)
+	defer cancel()
+	if err := server.Shutdown(leave); err != nil {
+		// Scrapes whose context ends answer at once, with what they have.
+		cut()
+		if err := server.Close(); err != nil {
+			return fmt.Errorf("close connections: %w", err)
+		}
+	}
+	return nil
+}
+
+// care lets idle targets go, and reloads when asked by a signal.
+func (s *Server) care(ctx context.Context, hangup <-chan os.Signal) {
+	tick := time.NewTicker(max(s.opt.Idle/10, 10*time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			s.pool.letGo(now.Add(-s.opt.Idle))
+		case <-hangup:
+			// The error is logged where it arises; nobody else could hear it.
+			_ = s.Reload()
+		}
+	}
+}
+
+// load reads the configuration file and puts its targets in place.
+func (s *Server) load() error {
+	var file config.File
+	if s.opt.Load != nil {
+		var err error
+		if file, err = s.opt.Load(); err != nil {
+			s.process.loaded(err)
+			return err
+		}
+	}
+	s.pool.set(file.Targets)
+	s.process.loaded(nil)
+	for _, warning := range file.Warnings {
+		level.Warn(s.opt.Logger).Log("msg", warning)
+	}
+	return nil
+}
+
+// errNoFile says that there is nothing to reload.
+var errNoFile = errors.New("there is no configuration file to reload: pgvigil was started without --config.file")
+
+// Reload reads the configuration file anew. What is wrong leaves everything as it
+// was.
+func (s *Server) Reload() error {
+	s.loading.Lock()
+	defer s.loading.Unlock()
+	if s.opt.Load == nil {
+		level.Warn(s.opt.Logger).Log("msg", "not reloaded", "err", errNoFile)
+		return errNoFile
+	}
+	if err := s.load(); err != nil {
+		level.Error(s.opt.Logger).Log("msg", "not reloaded: the configuration stays as it was", "err", err)
+		return fmt.Errorf("not reloaded: the configuration stays as it was\n%w", err)
+	}
+	level.Info(s.opt.Logger).Log("msg", "configuration reloaded", "targets", s.named())
+	return nil
+}
+
+// named counts the targets that have a name.
+func (s *Server) named() int {
+	n := 0
+	for _, t := range s.pool.list() {
+		if t.Name != "" {
+			n++
+		}
+	}
+	return n
+}
+
+// gzip returns a writer that compresses into out; end gives it back.
+func (s *Server) gzip(out *bytes.Buffer) *gzip.Writer { return nil }
