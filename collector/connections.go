@@ -32,7 +32,7 @@ SELECT max - superuser_reserved - coalesce(reserved, 0)                         
 )
 SELECT setting.max                                                                    AS max
      , setting.superuser_reserved                                                     AS superuser_reserved
-     , setting.reserved                                                               AS reserved
+     , setting.reserved                                                               AS reserved -- since 16
      , ordinary.max                                                                   AS max_ordinary
      , client.used                                                                    AS used
      , greatest(ordinary.max - client.used, 0)                                        AS available

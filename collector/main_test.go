@@ -153,4 +153,3 @@ func eventually(t *testing.T, e *scrape.Engine, metric string, ok func(snapshot)
 	t.Fatalf("the page never came to show it:\n%s", s.text(metric))
 	return nil
 }
-

@@ -7,7 +7,7 @@ import (
 )
 
 // ReplicationSlots answers which slot keeps WAL and old rows from being removed,
-// and how much. A lost slot keeps nothing, so its retained bytes are absent. Synced
+// and how much. A lost slot keeps nothing, so the numbers of that are absent. Synced
 // slots are inactive by design. Temporary slots bear the process's number in
 // their names, so they are added up under no name.
 var ReplicationSlots = spec.Collector{
@@ -29,8 +29,10 @@ SELECT CASE WHEN s.temporary THEN '' ELSE s.slot_name END::text                 
      , pg_catalog.bool_or(s.failover)::int::double precision                                                     AS failover                          -- since 17
      , pg_catalog.bool_or(s.synced)::int::double precision                                                       AS synced                            -- since 17
      , extract(epoch FROM pg_catalog.min(CASE WHEN NOT s.active THEN s.inactive_since END))::double precision    AS inactive_since_timestamp_seconds  -- since 17
-     , pg_catalog.max(pg_catalog.age(s.xmin))::double precision                                                  AS xmin_age
-     , pg_catalog.max(pg_catalog.age(s.catalog_xmin))::double precision                                          AS catalog_xmin_age
+     , pg_catalog.max(pg_catalog.age(s.xmin))
+       FILTER (WHERE s.wal_status IS DISTINCT FROM 'lost')::double precision                                     AS xmin_age
+     , pg_catalog.max(pg_catalog.age(s.catalog_xmin))
+       FILTER (WHERE s.wal_status IS DISTINCT FROM 'lost')::double precision                                     AS catalog_xmin_age
   FROM pg_catalog.pg_replication_slots AS s
  CROSS JOIN (
        SELECT CASE WHEN pg_catalog.pg_is_in_recovery()
@@ -46,7 +48,7 @@ SELECT CASE WHEN s.temporary THEN '' ELSE s.slot_name END::text                 
 		{Name: "safe_wal_size_bytes", Type: spec.Gauge, Help: "WAL that may be written before the slot is in danger of being lost, absent without max_slot_wal_keep_size."},
 		{Name: "active", Type: spec.Gauge, Help: "Whether something is connected to the slot."},
 		{Name: "temporary", Type: spec.Gauge, Help: "Whether the slot ends with its session."},
-		{Name: "conflicting", Type: spec.Gauge, Help: "Whether a logical slot was lost to a recovery conflict."},
+		{Name: "conflicting", Type: spec.Gauge, Help: "Whether a logical slot was lost to a recovery conflict, in 16 to anything."},
 		{Name: "failover", Type: spec.Gauge, Help: "Whether the slot is to be synced to standbys."},
 		{Name: "synced", Type: spec.Gauge, Help: "Whether the slot was synced from the primary, so that on a standby it is inactive by design."},
 		{Name: "inactive_since_timestamp_seconds", Type: spec.Gauge, Help: "Unix time since when the slot is inactive, absent while it is active."},

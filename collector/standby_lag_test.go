@@ -116,14 +116,12 @@ func TestStandbyLag(t *testing.T) {
 		{"paused, WAL pending", []standbyFacts{at(0), at(600, isPaused, position(9000, 5000), committed(-2))}, paused, 601},
 		{"paused, link cut", []standbyFacts{at(0, isPaused), at(600, isPaused, noReceiver, committed(-2))}, paused, 601},
 		{"paused and hidden, nothing pending", []standbyFacts{at(0, isPaused, hidden)}, paused, unknown},
-
 		{"archive only, at first sight", []standbyFacts{at(0, archived, committed(-100))}, archiveOnly, 100},
 		{"archive only, nothing new", []standbyFacts{at(0, archived, committed(-100)), at(15, archived, committed(-100))}, archiveOnly, 115},
 		{"archive only, catching up", []standbyFacts{
 			at(0, archived), at(15, archived, position(spec.Absent(), 7000), committed(-100)),
 		}, replaying, 115},
 		{"archive only, nothing replayed yet", []standbyFacts{at(0, archived, neverCommitted)}, archiveOnly, unknown},
-
 		{"receiver hidden, WAL pending", []standbyFacts{at(0, hidden, position(6000, 5500), committed(-30))}, replaying, 30},
 		{"receiver hidden, nothing pending", []standbyFacts{at(0, hidden, committed(-9000))}, replaying, unknown},
 		{"no timeout, fresh message", []standbyFacts{at(0, timeout(0))}, caughtUp, 0},
@@ -131,7 +129,6 @@ func TestStandbyLag(t *testing.T) {
 		{"no timeout, quiet link, WAL pending", []standbyFacts{
 			at(0, timeout(0), message(-61), committed(-300), position(6000, 5500)),
 		}, replaying, 300},
-
 		{"primary's clock a little ahead", []standbyFacts{at(0, position(6000, 5500), committed(2))}, replaying, 0},
 		{"primary's clock far ahead, cut", []standbyFacts{at(0), at(100, noReceiver, committed(3600))}, cut, 101},
 		{"upstream failed over to where it had less", []standbyFacts{

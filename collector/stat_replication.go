@@ -12,8 +12,8 @@ import (
 // behind what that standby has itself. Connections that have not begun, base
 // backups and the WAL streams that go with them are left out. Equal receivers are
 // one row, the worst of them. Names that change with each connection are cut:
-// slot_name is empty for temporary slots, and the synchronisation of a
-// subscription's tables is pg_sync, in application_name and in slot_name.
+// slot_name is empty for temporary slots, and what synchronises the tables of
+// subscriptions is pg_sync, for pg_16394_sync_16385_7000000000000000000.
 var StatReplication = spec.Collector{
 	Name: "stat_replication", About: "How far behind standbys and other receivers of WAL are.",
 	Default: true, Scope: spec.PerServer,

@@ -9,9 +9,9 @@ import (
 // StatUserTables reports how tables are read, changed, vacuumed and analyzed.
 // Partitions count for the table at the root of their tree.
 //
-// It asks the functions behind pg_stat_user_tables, once for each table and once
-// for each index, which costs half of the view. None of them opens a table, so no
-// lock, not even ACCESS EXCLUSIVE, makes it wait or leaves a table out.
+// It asks the functions behind pg_stat_user_tables, in one pass over pg_class and
+// one over pg_index. None of them opens a table, so no lock, not even ACCESS
+// EXCLUSIVE, makes it wait or leave a table out. Temporary tables are left out.
 var StatUserTables = spec.Collector{
 	Name: "stat_user_tables", About: "Scans, changes, dead rows, vacuum and analyze of tables.",
 	Default: true, Scope: spec.PerDatabase,
@@ -60,7 +60,8 @@ SELECT n.nspname::text                                                          
                FROM pg_catalog.pg_index x
               WHERE x.indrelid >= 16384
               GROUP BY x.indrelid) i ON i.indrelid = c.oid
-  LEFT JOIN pg_catalog.pg_class r ON r.oid = CASE WHEN c.relispartition THEN pg_catalog.pg_partition_root(c.oid) END
+  LEFT JOIN pg_catalog.pg_class r ON r.relkind = 'p'
+   AND r.oid = CASE WHEN c.relispartition THEN pg_catalog.pg_partition_root(c.oid) END
   JOIN pg_catalog.pg_namespace n ON n.oid = coalesce(r.relnamespace, c.relnamespace)
  WHERE c.relkind IN ('r', 'm')
    AND c.relpersistence <> 't'

@@ -59,17 +59,52 @@ func quoteIdent(name string) string {
 	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
 }
 
-// Aliases returns the names that lines of the rendered text end in with AS.
-// Names inside subqueries are among them: the list is enough to prove that a
-// metric's column exists, not that a column has a metric.
+// Aliases returns the columns of the rendered text's result, in their order: the
+// names that its lines end in with AS, from its last SELECT outside parentheses
+// to the FROM that follows. It knows no more of SQL than the form collectors are
+// written in: one column a line, the alias at the line's end.
 func Aliases(rendered string) []string {
 	var names []string
+	depth, list := 0, true
 	for line := range strings.Lines(rendered) {
-		if m := alias.FindStringSubmatch(strings.TrimSpace(line)); m != nil {
+		line = strings.TrimSpace(line)
+		word, _, _ := strings.Cut(line, " ")
+		if depth == 0 {
+			switch strings.ToUpper(word) {
+			case "SELECT":
+				names, list = nil, true
+			case "FROM":
+				list = false
+			}
+		}
+		depth += nesting(line)
+		if m := alias.FindStringSubmatch(line); m != nil && depth == 0 && list {
 			names = append(names, m[1])
 		}
 	}
 	return names
+}
+
+// nesting returns how many parentheses a line opens and leaves open, less those
+// it closes of lines before; those in literals and quoted names do not count.
+func nesting(line string) int {
+	depth := 0
+	var quote rune
+	for _, r := range line {
+		switch {
+		case quote != 0:
+			if r == quote {
+				quote = 0
+			}
+		case r == '\'' || r == '"':
+			quote = r
+		case r == '(':
+			depth++
+		case r == ')':
+			depth--
+		}
+	}
+	return depth
 }
 
 // DropLine removes the line that holds the character at position (from 1, as

@@ -59,6 +59,20 @@ func TestRenderRefuses(t *testing.T) {
 	}
 }
 
+func TestAliases(t *testing.T) {
+	for text, want := range map[string][]string{
+		"SELECT 1 AS a": {"a"},
+		"WITH x AS (\n  SELECT 1 AS inner_one\n       , ')(' AS inner_two\n)\nSELECT x.a AS a\n     , CASE WHEN b\n            THEN (1) END AS b\n  FROM x AS y\n  JOIN (\n SELECT 2 AS c\n) AS z\n    ON true AS d": {"a", "b"},
+		"SELECT (SELECT 1 AS deep\n          FROM y) AS a\n  FROM x":                            {"a"},
+		"SELECT 1 AS a\n  FROM x\n UNION ALL\nSELECT 2 AS b\n  FROM y\n ORDER BY 1":             {"b"},
+		"SELECT extract(epoch\n FROM now()) AS a\n     , 2::double precision AS \"B\"\n FROM x": {"a"},
+	} {
+		if diff := cmp.Diff(want, spec.Aliases(text)); diff != "" {
+			t.Errorf("%s\n%s", text, diff)
+		}
+	}
+}
+
 func TestDropLine(t *testing.T) {
 	const text = "SELECT 'ä' AS a\n     , x.b AS b\n  FROM x"
 	at := func(part string) int { return len([]rune(text[:strings.Index(text, part)])) + 1 }

@@ -36,7 +36,7 @@ type process struct {
 }
 
 func newProcess() (*process, error) {
-	p := &process{registry: prometheus.NewPedanticRegistry()}
+	p := &process{registry: prometheus.NewRegistry()}
 	reload := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: ownReload.Name, Help: ownReload.Help}, func() float64 {
 		p.mu.Lock()
 		defer p.mu.Unlock()

@@ -21,9 +21,11 @@ type pool struct {
 	ctx     context.Context // of the engines, which end by Close
 	watch   Watch
 	logger  log.Logger
+	lent    sync.WaitGroup // requests that use an engine
 	closing sync.WaitGroup // engines on their way out
 
 	mu      sync.Mutex
+	closed  bool
 	targets []*target // in the order of the file, the one without a name first
 }
 
@@ -96,15 +98,21 @@ func (p *pool) list() []config.Target {
 	return list
 }
 
-// errUnknown says that no target has the name.
-var errUnknown = errors.New("no such target")
+// Why a target cannot be borrowed.
+var (
+	errUnknown = errors.New("no such target")
+	errClosed  = errors.New("pgvigil is ending")
+)
 
 // borrow returns a target and keeps its engine open until it is given back.
 func (p *pool) borrow(name string) (*target, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	t := find(p.targets, name)
-	if t == nil {
+	switch {
+	case p.closed:
+		return nil, errClosed
+	case t == nil:
 		return nil, errUnknown
 	}
 	if t.engine == nil {
@@ -115,11 +123,13 @@ func (p *pool) borrow(name string) (*target, error) {
 		t.engine = engine
 	}
 	t.users++
+	p.lent.Add(1)
 	return t, nil
 }
 
 // giveBack ends what borrow began.
 func (p *pool) giveBack(t *target) {
+	defer p.lent.Done()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	t.users--
@@ -151,15 +161,17 @@ func (p *pool) closeUnused(t *target) {
 	t.engine = nil
 }
 
-// close closes all engines, also those in use, and waits for them.
+// close closes all engines, also those in use, and waits for them and their users.
 func (p *pool) close() {
 	p.mu.Lock()
+	p.closed = true
 	for _, t := range p.targets {
 		if t.engine != nil {
 			p.closing.Go(t.engine.Close)
+			t.engine = nil
 		}
 	}
-	p.targets = nil
 	p.mu.Unlock()
+	p.lent.Wait()
 	p.closing.Wait()
 }

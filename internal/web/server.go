@@ -4,11 +4,8 @@
 package web
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
 	_ "embed"
-	"errors"
 	"fmt"
 	"html/template"
 	"net"
@@ -57,6 +54,7 @@ const (
 	writeTimeout  = 30 * time.Second // of a page that is ready
 	idleTimeout   = 5 * time.Minute  // longer than most scrape intervals
 	leaveTimeout  = 5 * time.Second  // for requests under way when the process is told to end
+	answerTimeout = time.Second      // for their answers after that
 )
 
 //go:embed landing.html
@@ -68,8 +66,8 @@ type Server struct {
 	pool    *pool
 	process *process
 	landing *template.Template
-	gzips   sync.Pool // of *gzip.Writer
-	loading sync.Mutex
+	gzips   sync.Pool  // of *gzip.Writer
+	loading sync.Mutex // one reload at a time
 	leaving atomic.Bool
 }
 
@@ -150,12 +148,18 @@ func (s *Server) Serve(ctx context.Context, flags *toolkit.FlagConfig, hangup <-
 	defer listening.Wait()
 	leave, cancel := context.WithTimeout(requests, leaveTimeout)
 	defer cancel()
-	if err := server.Shutdown(leave); err != nil {
-		// Scrapes whose context ends answer at once, with what they have.
-		cut()
-		if err := server.Close(); err != nil {
-			return fmt.Errorf("close connections: %w", err)
-		}
+	if server.Shutdown(leave) == nil {
+		return nil
+	}
+	// Scrapes whose context ends answer at once, with what they have.
+	cut()
+	answer, cancel := context.WithTimeout(context.WithoutCancel(requests), answerTimeout)
+	defer cancel()
+	if server.Shutdown(answer) == nil {
+		return nil
+	}
+	if err := server.Close(); err != nil {
+		return fmt.Errorf("close connections: %w", err)
 	}
 	return nil
 }
@@ -176,55 +180,3 @@ func (s *Server) care(ctx context.Context, hangup <-chan os.Signal) {
 		}
 	}
 }
-
-// load reads the configuration file and puts its targets in place.
-func (s *Server) load() error {
-	var file config.File
-	if s.opt.Load != nil {
-		var err error
-		if file, err = s.opt.Load(); err != nil {
-			s.process.loaded(err)
-			return err
-		}
-	}
-	s.pool.set(file.Targets)
-	s.process.loaded(nil)
-	for _, warning := range file.Warnings {
-		level.Warn(s.opt.Logger).Log("msg", warning)
-	}
-	return nil
-}
-
-// errNoFile says that there is nothing to reload.
-var errNoFile = errors.New("there is no configuration file to reload: pgvigil was started without --config.file")
-
-// Reload reads the configuration file anew. What is wrong leaves everything as it
-// was.
-func (s *Server) Reload() error {
-	s.loading.Lock()
-	defer s.loading.Unlock()
-	if s.opt.Load == nil {
-		level.Warn(s.opt.Logger).Log("msg", "not reloaded", "err", errNoFile)
-		return errNoFile
-	}
-	if err := s.load(); err != nil {
-		level.Error(s.opt.Logger).Log("msg", "not reloaded: the configuration stays as it was", "err", err)
-		return fmt.Errorf("not reloaded: the configuration stays as it was\n%w", err)
-	}
-	level.Info(s.opt.Logger).Log("msg", "configuration reloaded", "targets", s.named())
-	return nil
-}
-
-// named counts the targets that have a name.
-func (s *Server) named() int {
-	n := 0
-	for _, t := range s.pool.list() {
-		if t.Name != "" {
-			n++
-		}
-	}
-	return n
-}
-
-// gzip returns a writer that compresses into out; end gives it back.
-func (s *Server) gzip(out *bytes.Buffer) *gzip.Writer { return nil }

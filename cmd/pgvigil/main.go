@@ -1,0 +1,134 @@
+// Pgvigil is a Prometheus exporter for PostgreSQL.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+
+	"github.com/go-kit/log"
+	"github.com/go-kit/log/level"
+	"github.com/prometheus/common/version"
+	toolkit "github.com/prometheus/exporter-toolkit/web"
+
+	"github.com/pgvigil/pgvigil/collector"
+	"github.com/pgvigil/pgvigil/internal/catalog"
+	"github.com/pgvigil/pgvigil/internal/config"
+	"github.com/pgvigil/pgvigil/internal/spec"
+	"github.com/pgvigil/pgvigil/internal/web"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// The second signal of who will not wait kills.
+	context.AfterFunc(ctx, stop)
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+
+	err := run(ctx, hangup, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
+	stop()
+	if err == nil {
+		return
+	}
+	fmt.Fprintln(os.Stderr, "pgvigil:", err)
+	var usage *usageError
+	if errors.As(err, &usage) {
+		os.Exit(2)
+	}
+	os.Exit(1)
+}
+
+// run is the whole program: it returns when ctx ends. Each hangup is a wish to
+// reload.
+func run(ctx context.Context, hangup <-chan os.Signal, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
+	collectors := collector.All()
+	if err := spec.ValidateAll(collectors); err != nil {
+		return fmt.Errorf("check the collectors: %w", err)
+	}
+	f, err := parseFlags(args, collectors, stdout)
+	switch {
+	case err != nil:
+		return err
+	case f.answered:
+		return nil
+	case f.sqlDump != "":
+		return catalog.DumpSQL(f.sqlDump, collectors)
+	}
+	logger := newLogger(f, stderr)
+	opt, err := options(f, collectors, getenv, logger)
+	if err != nil {
+		return err
+	}
+	if f.check {
+		return check(f, opt, stdout)
+	}
+	level.Info(logger).Log("msg", "starting pgvigil", "version", version.Version, "revision", version.GetRevision(), "go", version.GoVersion)
+	server, err := web.New(ctx, opt)
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+	if opt.Main == nil && opt.Load == nil {
+		level.Warn(logger).Log("msg", "no server is watched: set DATA_SOURCE_NAME or DATA_SOURCE_URI, or name servers in the file of --config.file")
+	}
+	return server.Serve(ctx, f.web, hangup)
+}
+
+// options joins what flags, environment and file say.
+func options(f *flags, collectors []spec.Collector, getenv func(string) string, logger log.Logger) (web.Options, error) {
+	opt := web.Options{
+		Watch: f.watch, MetricsPath: f.metricsPath, TimeoutOffset: f.timeoutOffset, Logger: logger,
+	}
+	main, ok, err := config.Environment(getenv)
+	if err != nil {
+		return opt, err
+	}
+	if ok {
+		opt.Main = &main
+	}
+	if f.configFile != "" {
+		names := flagNames(collectors)
+		opt.Load = func() (config.File, error) { return config.Load(f.configFile, names) }
+	}
+	return opt, nil
+}
+
+// check is --config.check.
+func check(f *flags, opt web.Options, stdout io.Writer) error {
+	if err := toolkit.Validate(*f.web.WebConfigFile); err != nil {
+		return fmt.Errorf("%s: %w", *f.web.WebConfigFile, err)
+	}
+	var file config.File
+	if opt.Load != nil {
+		var err error
+		if file, err = opt.Load(); err != nil {
+			return err
+		}
+	}
+	for _, warning := range file.Warnings {
+		fmt.Fprintln(stdout, "warning:", warning)
+	}
+	servers := file.Targets
+	if opt.Main != nil {
+		servers = slices.Insert(servers, 0, *opt.Main)
+	}
+	fmt.Fprintf(stdout, "the configuration is good: %d servers\n", len(servers))
+	return nil
+}
+
+// newLogger returns the logger that all parts of the program share.
+func newLogger(f *flags, stderr io.Writer) log.Logger {
+	out := log.NewSyncWriter(stderr)
+	logger := log.NewLogfmtLogger(out)
+	if f.logFormat == "json" {
+		logger = log.NewJSONLogger(out)
+	}
+	// The level is one of those that the flag admits.
+	logger = level.NewFilter(logger, level.Allow(level.ParseDefault(f.logLevel, level.InfoValue())))
+	return log.With(logger, "ts", log.DefaultTimestampUTC)
+}

@@ -1,0 +1,49 @@
+package web
+
+import (
+	"bytes"
+	"net/http"
+	"net/url"
+
+	"github.com/go-kit/log/level"
+	"github.com/prometheus/common/version"
+)
+
+// landing is what the page / shows.
+type landing struct {
+	Version string
+	Metrics string // where the process's own metrics are
+	Servers []listed
+}
+
+// listed is a server on the page /.
+type listed struct {
+	Name, Address, Link string
+}
+
+// landingPage answers /. Its links are relative: a proxy may have put us
+// somewhere below its own root.
+func (s *Server) landingPage(w http.ResponseWriter, _ *http.Request) {
+	metrics := "." + s.opt.MetricsPath
+	data := landing{Version: version.Version, Metrics: metrics}
+	if data.Version == "" {
+		data.Version = "of unknown version, revision " + version.GetRevision()
+	}
+	for _, t := range s.pool.list() {
+		at := listed{Name: t.Name, Address: t.Conn.Address(), Link: metrics}
+		if t.Name != "" {
+			at.Link = "." + probePath + "?target=" + url.QueryEscape(t.Name)
+		}
+		data.Servers = append(data.Servers, at)
+	}
+	var b bytes.Buffer
+	if err := s.landing.Execute(&b, data); err != nil {
+		level.Error(s.opt.Logger).Log("msg", "landing page not made", "err", err)
+		http.Error(w, "the page could not be made: see the log", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+	// A client that is gone needs no answer.
+	_, _ = w.Write(b.Bytes())
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgvigil/pgvigil/internal/pgtest"
+)
+
+// stage is a primary and its standby, with a shop at work on the primary.
+type stage struct {
+	primary, standby *pgtest.Server
+
+	// failed has the first error of a session of the workload.
+	failed chan error
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+}
+
+// newStage starts servers of the newest major, and the workload.
+func newStage(ctx context.Context) (_ *stage, err error) {
+	bin, err := pgtest.Find()
+	if err != nil {
+		return nil, err
+	}
+	major := slices.Max(bin.Majors())
+	st := &stage{failed: make(chan error, 1)}
+	var work context.Context
+	work, st.cancel = context.WithCancel(ctx)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, st.stop())
+		}
+	}()
+	if st.primary, err = pgtest.Start(ctx, bin, major, pgtest.Options{}); err != nil {
+		return nil, err
+	}
+	if st.standby, err = pgtest.Start(ctx, bin, major, pgtest.Options{StandbyOf: st.primary}); err != nil {
+		return nil, err
+	}
+	if err := st.open(ctx); err != nil {
+		return nil, fmt.Errorf("set up the workload: %w", err)
+	}
+	for _, r := range routines() {
+		st.wg.Go(func() {
+			if err := r.run(work, st.workloadDSN()); err != nil && work.Err() == nil {
+				select {
+				case st.failed <- fmt.Errorf("workload: %s: %w", r.name, err):
+				default: // one is enough
+				}
+			}
+		})
+	}
+	return st, nil
+}
+
+// stop ends the workload and then the servers, the standby first.
+func (st *stage) stop() error {
+	st.cancel()
+	st.wg.Wait()
+	var err error
+	for _, srv := range []*pgtest.Server{st.standby, st.primary} {
+		if srv != nil {
+			err = errors.Join(err, srv.Stop())
+		}
+	}
+	return err
+}
+
+func (st *stage) version() string { return st.primary.Version }
+
+// primaryDSN is what the exporter is given: a role with pg_monitor and no more.
+func (st *stage) primaryDSN() string { return st.primary.DSN(pgtest.Monitor, "postgres") }
+
+func (st *stage) workloadDSN() string { return st.primary.DSN(owner, database) }
+
+// writeConfig writes the exporter's configuration, which names the standby.
+func (st *stage) writeConfig(path string) error {
+	text := fmt.Sprintf("targets:\n  - name: standby\n    dsn: %q\n", st.standby.DSN(pgtest.Monitor, "postgres"))
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		return fmt.Errorf("write the exporter's configuration: %w", err)
+	}
+	return nil
+}
+
+// open makes the shop's database.
+func (st *stage) open(ctx context.Context) error {
+	for _, step := range []struct{ dsn, sql string }{
+		{st.primary.DSN(pgtest.Superuser, "postgres"), "CREATE ROLE " + owner + " LOGIN"},
+		{st.primary.DSN(pgtest.Superuser, "postgres"), "CREATE DATABASE " + database + " OWNER " + owner},
+		{st.workloadDSN(), schema},
+	} {
+		conn, err := pgx.Connect(ctx, step.dsn)
+		if err != nil {
+			return err
+		}
+		_, err = conn.PgConn().Exec(ctx, step.sql).ReadAll()
+		if err = errors.Join(err, conn.Close(ctx)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
