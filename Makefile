@@ -24,7 +24,7 @@ help: ## List the targets
 build: ## Build bin/pgvigil, a static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pgvigil ./cmd/pgvigil
 
-demo: build ## Watch an embedded primary and standby until Ctrl-C, or the server in DATA_SOURCE_NAME
+demo: ## Watch an embedded primary and standby until Ctrl-C, or the server in DATA_SOURCE_NAME
 	@if [ -z "$$DATA_SOURCE_NAME" ]; then internal/pgtest/install.sh >/dev/null; fi
 	@$(GO) run ./test/demo
 
@@ -45,7 +45,7 @@ generate: ## Write collector/all.go and METRICS.md from the declarations
 record: servers ## Record collector/testdata anew from live servers
 	PGVIGIL_POSTGRES=$(SERVERS) $(GO) test ./collector -count=1 -run 'TestRecord$$' -update
 
-bench: build servers ## Measure warm scrapes of two workloads beside bare statements; figures for docs/performance.md
+bench: servers ## Measure warm scrapes of two workloads beside bare statements; figures for docs/performance.md
 	@PGVIGIL_POSTGRES=$(SERVERS) $(GO) run ./test/bench
 
 fuzz: ## Run every fuzz test for FUZZTIME (10s)

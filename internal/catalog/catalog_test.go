@@ -14,9 +14,13 @@ import (
 	"github.com/pgvigil/pgvigil/internal/catalog"
 	"github.com/pgvigil/pgvigil/internal/scrape"
 	"github.com/pgvigil/pgvigil/internal/spec"
+	"github.com/pgvigil/pgvigil/internal/web"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	dto "github.com/prometheus/client_model/go"
 )
+
+// own lists the metrics that no collector gives.
+func own() []spec.Series { return slices.Concat(scrape.Own(), web.Own()) }
 
 func TestGeneratedFilesAreCurrent(t *testing.T) {
 	table, err := catalog.Table(os.DirFS("../../collector"))
@@ -24,7 +28,7 @@ func TestGeneratedFilesAreCurrent(t *testing.T) {
 		t.Fatal(err)
 	}
 	var metrics bytes.Buffer
-	if err := catalog.Metrics(&metrics, collector.All(), scrape.Own(), collector.KeptNames()); err != nil {
+	if err := catalog.Metrics(&metrics, collector.All(), own(), collector.KeptNames()); err != nil {
 		t.Fatal(err)
 	}
 	for file, want := range map[string]string{"collector/all.go": string(table), "METRICS.md": metrics.String()} {
@@ -69,7 +73,7 @@ func f() { var local = spec.Collector{Name: "local"}; _ = local }
 // collector tests the names of the others.
 func TestOwnNamesLint(t *testing.T) {
 	var families []*dto.MetricFamily
-	for _, s := range scrape.Own() {
+	for _, s := range own() {
 		f := &dto.MetricFamily{Name: &s.Name, Help: &s.Help, Type: dto.MetricType_GAUGE.Enum(), Metric: []*dto.Metric{{}}}
 		if s.Type == spec.Counter {
 			f.Type = dto.MetricType_COUNTER.Enum()

@@ -97,7 +97,7 @@ func source(path string, a amendment) postgres.Secret {
 }
 
 // cure ends an error of the operating system about a file.
-const cure = "make it readable for the user pgvigil runs as"
+const cure = "the user pgvigil runs as must be able to read it"
 
 // readConnString reads a connection string now, as source would.
 func readConnString(path string, a amendment) (Hidden, error) {

@@ -89,10 +89,13 @@ type written struct {
 func (d *decoder) target(n *yaml.Node) (t Target, plain *yaml.Node) {
 	before := len(d.errs)
 	w := d.written(n)
-	d.checkName(n, w)
-	d.checkChoices(n, w)
+	// What follows on a fault would only say the same in other words.
+	if len(d.errs) == before {
+		d.checkName(n, w)
+		d.checkChoices(n, w)
+	}
 	if len(d.errs) > before {
-		return Target{}, nil // what follows would only say the same in other words
+		return Target{}, nil
 	}
 	t = Target{Name: w.name, Collectors: w.collectors, Databases: w.databases, Sessions: w.sessions}
 	t.Conn = Conn{Password: Hidden(w.password), PasswordFile: w.passwordFile, PasswordCommand: w.passwordCommand}
@@ -191,7 +194,7 @@ func (d *decoder) command(into *[]string) field {
 			argv[0] = d.locate(argv[0])
 		}
 		if _, err := exec.LookPath(argv[0]); err != nil {
-			d.failf(n, "%s: the program cannot be run: %w", key, errors.Unwrap(err))
+			d.failf(n, "%s: the program cannot be run: %w", key, err)
 		}
 	}
 }

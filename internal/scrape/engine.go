@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/go-kit/log"
+	"github.com/go-kit/log/level"
 
 	"github.com/pgvigil/pgvigil/internal/postgres"
 	"github.com/pgvigil/pgvigil/internal/spec"
@@ -157,11 +158,13 @@ func (e *Engine) noteServer(facts postgres.Facts, state postgres.State) {
 	switch {
 	case before == (identity{}):
 	case before.system != now.system || before.major != now.major:
+		level.Warn(e.logger).Log("msg", "another server answers at this address", "server", e.server.Address(), "version", facts.Version)
 		clear(e.records)
 		for _, u := range e.units {
 			u.reset()
 		}
 	case before.role != now.role || !before.start.Equal(now.start):
+		level.Info(e.logger).Log("msg", "server was restarted or changed its role", "server", e.server.Address(), "role", now.role, "started", now.start)
 		for _, r := range e.records {
 			r.began, r.held = time.Time{}, time.Time{}
 		}
@@ -180,14 +183,16 @@ func (e *Engine) dropUnwatched() {
 	}
 }
 
-// forgetDatabases drops what the folds keep of such databases.
+// forgetDatabases drops what the folds keep of such databases, and idle sessions
+// on them.
 func (e *Engine) forgetDatabases() {
 	e.mu.Lock()
-	watched := e.watched()
+	watched, maindb := e.watched(), e.maindb
 	e.mu.Unlock()
 	for _, u := range e.units {
 		u.forget(func(db string) bool { return slices.Contains(watched, db) })
 	}
+	e.server.CloseIdle(e.ctx, func(db string) bool { return db == maindb || slices.Contains(watched, db) })
 }
 
 // watched lists the databases PerDatabase collectors run in; the caller holds

@@ -13,6 +13,7 @@ import (
 type landing struct {
 	Version string
 	Metrics string // where the process's own metrics are
+	Main    bool   // whether they stand below those of a server
 	Servers []listed
 }
 
@@ -31,7 +32,9 @@ func (s *Server) landingPage(w http.ResponseWriter, _ *http.Request) {
 	}
 	for _, t := range s.pool.list() {
 		at := listed{Name: t.Name, Address: t.Conn.Address(), Link: metrics}
-		if t.Name != "" {
+		if t.Name == "" {
+			data.Main = true
+		} else {
 			at.Link = "." + probePath + "?target=" + url.QueryEscape(t.Name)
 		}
 		data.Servers = append(data.Servers, at)

@@ -43,7 +43,6 @@ type stage struct {
 	control    *pgx.Conn // ours, as superuser
 	postmaster int
 	sessions   []*pgconn.PgConn
-
 }
 
 const mainDatabase = "postgres"
@@ -178,6 +177,21 @@ SELECT pid, datname FROM pg_catalog.pg_stat_activity
 		return nil, fmt.Errorf("list the exporter's sessions: %w", err)
 	}
 	return list, nil
+}
+
+// awaitGone waits until the server has seen the exporter's sessions end.
+func (st *stage) awaitGone(ctx context.Context) error {
+	for {
+		open, err := st.backends(ctx)
+		if err != nil || len(open) == 0 {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(watch):
+		}
+	}
 }
 
 // exporterTime is the server's CPU time for the exporter's sessions, since the

@@ -107,14 +107,14 @@ func (r *report) tell(e event) {
 		}
 		delete(r.output, key)
 	case "fail":
-		r.print(key)
 		if e.Test == "" { // a panic leaves tests without an end
 			for k := range r.output {
-				if k.pkg == e.Package {
+				if k.pkg == e.Package && k.name != "" {
 					r.print(k)
 				}
 			}
 		}
+		r.print(key)
 	}
 }
 
@@ -147,7 +147,7 @@ func (r *report) end() {
 	for _, major := range spec.Majors() {
 		for v := range r.servers {
 			if strings.HasPrefix(v, major.String()+".") {
-				fmt.Fprintf(r.w, "PostgreSQL %s: %d tests passed\n", v, r.passed[major])
+				fmt.Fprintf(r.w, "passed on PostgreSQL %s: %d\n", v, r.passed[major])
 			}
 		}
 	}

@@ -5,10 +5,12 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/pgvigil/pgvigil/collector"
 	"github.com/pgvigil/pgvigil/internal/catalog"
 	"github.com/pgvigil/pgvigil/internal/scrape"
+	"github.com/pgvigil/pgvigil/internal/web"
 )
 
 func main() {
@@ -23,7 +25,7 @@ func run(args []string) error {
 		return fmt.Errorf("usage: metrics FILE")
 	}
 	var b bytes.Buffer
-	if err := catalog.Metrics(&b, collector.All(), scrape.Own(), collector.KeptNames()); err != nil {
+	if err := catalog.Metrics(&b, collector.All(), slices.Concat(scrape.Own(), web.Own()), collector.KeptNames()); err != nil {
 		return err
 	}
 	return os.WriteFile(args[0], b.Bytes(), 0o644)

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"slices"
+	"time"
+)
+
+// figures are what was measured of one workload.
+type figures struct {
+	load    workload
+	version string
+
+	counted          traffic // of one warm scrape
+	families, series int
+	bytes, zipped    int // of a page
+
+	firstWall, firstExporter, firstServer time.Duration
+
+	wall  []time.Duration // of scrapes one after the other
+	turns []turn
+	gzip  time.Duration // exporter CPU of a compressed page
+
+	keptSeries int             // of a page of kept results
+	kept       []time.Duration // exporter CPU of such a page, by turn
+
+	pacedWall                  []time.Duration
+	pacedExporter, pacedServer time.Duration // CPU per scrape, refreshes included
+	sessions                   int           // most at once
+	opened, openedMain         int           // during the paced scrapes
+	rss, peak                  int
+
+	bareCold, bareWarm time.Duration // server CPU of what is not read with each scrape
+}
+
+// turn is the CPU time of one turn, per scrape.
+type turn struct {
+	exporter, server         time.Duration
+	bareClient, bareServer   time.Duration
+	batchClient, batchServer time.Duration
+	write                    time.Duration
+}
+
+// median is of one time of all turns.
+func (f *figures) median(of func(turn) time.Duration) time.Duration {
+	list := make([]time.Duration, len(f.turns))
+	for i, t := range f.turns {
+		list[i] = of(t)
+	}
+	return quantile(list, 0.5)
+}
+
+// ratio is the median of the turns' ratios, so that a turn in which the machine
+// was slow counts as any other.
+func (f *figures) ratio(of func(turn) (above, below time.Duration)) float64 {
+	list := make([]float64, len(f.turns))
+	for i, t := range f.turns {
+		above, below := of(t)
+		list[i] = float64(above) / float64(below)
+	}
+	return quantile(list, 0.5)
+}
+
+// quantile is the smallest value that q of the list does not exceed.
+func quantile[T time.Duration | float64](list []T, q float64) T {
+	sorted := slices.Sorted(slices.Values(list))
+	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
+}

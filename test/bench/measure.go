@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+
+	"github.com/pgvigil/pgvigil/internal/page"
+	"github.com/pgvigil/pgvigil/internal/pgtest"
+	"github.com/pgvigil/pgvigil/test/exporter"
+)
+
+// sizes are how much is measured. A turn is some scrapes, then the same reads
+// bare, then the same pages written: a machine that slows down slows them all.
+type sizes struct {
+	turns, scrapes int
+	counted        int
+}
+
+func plan(quick bool) sizes {
+	if quick {
+		return sizes{turns: 5, scrapes: 5, counted: 2}
+	}
+	return sizes{turns: 20, scrapes: 10, counted: 5}
+}
+
+// bench measures one workload, phase by phase.
+type bench struct {
+	stage  *stage
+	load   workload
+	sizes  sizes
+	binary string
+
+	firstTraffic traffic // of the first scrape
+	texts        []string
+	columns      []page.Family
+
+	exporter *exporter.Process
+	main     backend // the exporter's lasting session
+	bare     *bare
+	f        figures
+}
+
+// start runs an exporter as the README's role, the server at host:port.
+func (b *bench) start(ctx context.Context, server string) (*exporter.Process, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("find a free port: %w", err)
+	}
+	address := l.Addr().String()
+	if err := l.Close(); err != nil {
+		return nil, fmt.Errorf("find a free port: %w", err)
+	}
+	dsn := fmt.Sprintf("postgres://%s@%s/%s?sslmode=disable", pgtest.Monitor, server, mainDatabase)
+	return exporter.Start(ctx, b.binary, address, dsn)
+}
+
+func (b *bench) server() string {
+	return net.JoinHostPort(b.stage.server.Host(), strconv.Itoa(b.stage.server.Port()))
+}
+
+// scrape gets a page and insists that the server was up.
+func (b *bench) scrape(ctx context.Context, e *exporter.Process) (exporter.Page, error) {
+	p, err := e.Get(ctx, "/metrics", nil)
+	if err != nil {
+		return p, err
+	}
+	if up, _ := p.Value("pg_up"); up != 1 {
+		return p, errors.New("the page says pg_up 0")
+	}
+	return p, nil
+}
+
+// count scrapes through a wire and notes what one warm scrape sends, and which
+// texts.
+func (b *bench) count(ctx context.Context) (err error) {
+	w, err := newWire(b.server())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.close()) }()
+	e, err := b.start(ctx, w.address())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, e.Stop()) }()
+	if _, err := b.scrape(ctx, e); err != nil {
+		return err
+	}
+	b.firstTraffic = w.take()
+	for range b.sizes.counted {
+		if _, err := b.scrape(ctx, e); err != nil {
+			return err
+		}
+		t := w.take()
+		b.texts = t.lasting
+		c := &b.f.counted
+		c.statements, c.rows, c.turns = max(c.statements, t.statements), max(c.rows, t.rows), max(c.turns, t.turns)
+	}
+	return nil
+}
+
+// first starts the exporter that all that follows is measured on. Its first
+// scrape opens sessions and waits until everything has been read once.
+func (b *bench) first(ctx context.Context) error {
+	if err := b.stage.awaitGone(ctx); err != nil {
+		return err
+	}
+	served, err := b.stage.exporterTime(ctx)
+	if err != nil {
+		return err
+	}
+	if b.exporter, err = b.start(ctx, b.server()); err != nil {
+		return err
+	}
+	p, err := b.scrape(ctx, b.exporter)
+	if err != nil {
+		return err
+	}
+	now, err := b.stage.exporterTime(ctx)
+	if err != nil {
+		return err
+	}
+	b.f.firstWall, b.f.firstServer = p.Took, now-served
+	if b.f.firstExporter, err = cpuTime(b.exporter.PID()); err != nil {
+		return err
+	}
+	if p, err = b.scrape(ctx, b.exporter); err != nil {
+		return err
+	}
+	b.f.families, b.f.series, b.f.bytes = p.Families(), p.Series(), len(p.Body)
+	open, err := b.stage.backends(ctx)
+	if err != nil {
+		return err
+	}
+	if len(open) == 0 || open[0].database != mainDatabase {
+		return errors.New("the exporter has no session on the maintenance database")
+	}
+	b.main = open[0]
+	b.bare, err = newBare(ctx, b.stage.server.DSN(pgtest.Monitor, mainDatabase), b.texts)
+	return err
+}
+
+// stop ends what the phases left running.
+func (b *bench) stop(ctx context.Context) error {
+	var err error
+	if b.bare != nil {
+		err = b.bare.close(ctx)
+	}
+	if b.exporter != nil {
+		err = errors.Join(err, b.exporter.Stop())
+	}
+	return err
+}

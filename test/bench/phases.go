@@ -1,0 +1,242 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/pgvigil/pgvigil/internal/pgtest"
+	"github.com/pgvigil/pgvigil/test/exporter"
+)
+
+// warm takes turns: scrapes, the same statements bare, one by one and in a
+// batch, and the same columns written.
+func (b *bench) warm(ctx context.Context) error {
+	for range b.sizes.turns {
+		var t turn
+		var err error
+		t.exporter, t.server, err = b.spend(b.exporterClock, b.mainClock, func() error {
+			p, err := b.scrape(ctx, b.exporter)
+			b.f.wall = append(b.f.wall, p.Took)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if t.bareClient, t.bareServer, err = b.spend(ownTime, b.bareClock, func() error { return b.bare.read(ctx) }); err != nil {
+			return err
+		}
+		if t.batchClient, t.batchServer, err = b.spend(ownTime, b.bareClock, func() error { return b.bare.readBatch(ctx) }); err != nil {
+			return err
+		}
+		if t.write, _, err = b.spend(ownTime, b.bareClock, b.write); err != nil {
+			return err
+		}
+		b.f.turns = append(b.f.turns, t)
+	}
+	var err error
+	b.f.gzip, _, err = b.spend(b.exporterClock, b.mainClock, func() error {
+		p, err := b.exporter.Get(ctx, "/metrics", http.Header{"Accept-Encoding": {"gzip"}})
+		b.f.zipped = len(p.Body)
+		return err
+	})
+	return err
+}
+
+// clock tells how much CPU time somebody has spent.
+type clock func() (time.Duration, error)
+
+func (b *bench) exporterClock() (time.Duration, error) { return cpuTime(b.exporter.PID()) }
+func (b *bench) mainClock() (time.Duration, error)     { return cpuTime(b.main.pid) }
+func (b *bench) bareClock() (time.Duration, error)     { return cpuTime(b.bare.pid) }
+
+// settle is how long a process that has answered may still have to do.
+const settle = 5 * time.Millisecond
+
+// spend does something as often as a turn has scrapes and returns what one time
+// costs by each clock.
+func (b *bench) spend(client, server clock, do func() error) (onClient, onServer time.Duration, err error) {
+	clocks := []clock{client, server}
+	spent := make([]time.Duration, len(clocks))
+	read := func(sign time.Duration) error {
+		time.Sleep(settle)
+		for i, c := range clocks {
+			now, err := c()
+			if err != nil {
+				return err
+			}
+			spent[i] += sign * now
+		}
+		return nil
+	}
+	if err := read(-1); err != nil {
+		return 0, 0, err
+	}
+	for range b.sizes.scrapes {
+		if err := do(); err != nil {
+			return 0, 0, err
+		}
+	}
+	if err := read(+1); err != nil {
+		return 0, 0, err
+	}
+	n := time.Duration(b.sizes.scrapes)
+	return spent[0] / n, spent[1] / n, nil
+}
+
+// keptPath asks for nothing that is read with the scrape but the server's state.
+const keptPath = "/metrics?collect%5B%5D=stat_user_tables"
+
+// kept gets pages that are written from kept results only.
+func (b *bench) kept(ctx context.Context) error {
+	var p exporter.Page
+	for range b.sizes.turns {
+		spent, _, err := b.spend(b.exporterClock, b.mainClock, func() (err error) {
+			p, err = b.exporter.Get(ctx, keptPath, nil)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		b.f.kept = append(b.f.kept, spent)
+	}
+	b.f.keptSeries = p.Series()
+	return nil
+}
+
+const (
+	pace  = 500 * time.Millisecond
+	watch = 50 * time.Millisecond // how often the exporter's sessions are counted
+)
+
+// paced scrapes twice a second for a while, so that what is not read with the
+// scrape is refreshed beside it, and counts sessions.
+func (b *bench) paced(ctx context.Context) error {
+	before, err := b.tally(ctx)
+	if err != nil {
+		return err
+	}
+	watching, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	var watchErr error
+	wg.Go(func() { watchErr = b.watchSessions(watching) })
+	err = b.scrapePaced(ctx)
+	stop()
+	wg.Wait()
+	if err = errors.Join(err, watchErr); err != nil {
+		return err
+	}
+	after, err := b.tally(ctx)
+	if err != nil {
+		return err
+	}
+	n := time.Duration(len(b.f.pacedWall))
+	b.f.pacedExporter, b.f.pacedServer = (after.exporter-before.exporter)/n, (after.server-before.server)/n
+	b.f.opened, b.f.openedMain = after.opened-before.opened, after.openedMain-before.openedMain
+	b.f.rss, b.f.peak, err = memory(b.exporter.PID())
+	return err
+}
+
+func (b *bench) scrapePaced(ctx context.Context) error {
+	tick := time.NewTicker(pace)
+	defer tick.Stop()
+	for end := time.Now().Add(b.load.paced); time.Now().Before(end); {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		p, err := b.scrape(ctx, b.exporter)
+		if err != nil {
+			return err
+		}
+		b.f.pacedWall = append(b.f.pacedWall, p.Took)
+	}
+	return nil
+}
+
+// watchSessions counts the exporter's sessions on the server until ctx ends.
+func (b *bench) watchSessions(ctx context.Context) error {
+	for {
+		// Not under ctx: an interrupted query costs the connection.
+		open, err := b.stage.backends(context.WithoutCancel(ctx))
+		if err != nil {
+			return err
+		}
+		b.f.sessions = max(b.f.sessions, len(open))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(watch):
+		}
+	}
+}
+
+// tally is what has been spent and opened so far.
+type tally struct {
+	exporter, server   time.Duration
+	opened, openedMain int
+}
+
+func (b *bench) tally(ctx context.Context) (t tally, err error) {
+	time.Sleep(settle)
+	if t.exporter, err = b.exporterClock(); err != nil {
+		return t, err
+	}
+	if t.server, err = b.stage.exporterTime(ctx); err != nil {
+		return t, err
+	}
+	for i := range b.load.databases {
+		n, err := b.stage.sessionsOpened(ctx, databaseName(i))
+		if err != nil {
+			return t, err
+		}
+		t.opened += n
+		if i == 0 {
+			t.openedMain = n
+		}
+	}
+	return t, nil
+}
+
+// refresh reads bare what the exporter read beside its first scrape, over one
+// kept session a database: first cold, then with everything known.
+func (b *bench) refresh(ctx context.Context) error {
+	for _, database := range slices.Sorted(maps.Keys(b.firstTraffic.others)) {
+		cold, warm, err := b.refreshDatabase(ctx, database, b.firstTraffic.others[database])
+		if err != nil {
+			return fmt.Errorf("%s: %w", database, err)
+		}
+		b.f.bareCold += cold
+		b.f.bareWarm += warm
+	}
+	return nil
+}
+
+func (b *bench) refreshDatabase(ctx context.Context, database string, texts []string) (cold, warm time.Duration, err error) {
+	s, err := newBare(ctx, b.stage.server.DSN(pgtest.Monitor, database), texts)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer func() { err = errors.Join(err, s.close(ctx)) }()
+	var at [3]time.Duration
+	for i := range at {
+		if i > 0 {
+			if err := s.read(ctx); err != nil {
+				return 0, 0, err
+			}
+		}
+		if i != 1 {
+			time.Sleep(settle)
+		}
+		if at[i], err = cpuTime(s.pid); err != nil {
+			return 0, 0, err
+		}
+	}
+	return at[1], at[2] - at[1], nil
+}
