@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
@@ -117,7 +118,7 @@ func check(f *flags, opt web.Options, stdout io.Writer) error {
 	if opt.Main != nil {
 		servers = slices.Insert(servers, 0, *opt.Main)
 	}
-	fmt.Fprintf(stdout, "the configuration is good: %d servers\n", len(servers))
+	fmt.Fprintf(stdout, "the configuration is good, servers: %d\n", len(servers))
 	return nil
 }
 
@@ -130,5 +131,6 @@ func newLogger(f *flags, stderr io.Writer) log.Logger {
 	}
 	// The level is one of those that the flag admits.
 	logger = level.NewFilter(logger, level.Allow(level.ParseDefault(f.logLevel, level.InfoValue())))
-	return log.With(logger, "ts", log.DefaultTimestampUTC)
+	now := log.TimestampFormat(func() time.Time { return time.Now().UTC() }, "2006-01-02T15:04:05.000Z07:00")
+	return log.With(logger, "ts", now)
 }

@@ -65,15 +65,17 @@ func (a amendment) apply(s string) (string, error) {
 }
 
 // unambiguous refuses a URL whose password holds a character that ends it: the
-// rest of the password would become the database or an option, and be shown.
+// rest of the password would become the host, the database or an option, which
+// are shown.
 func unambiguous(s string) error {
-	fault := errors.New("the connection string has an @ where none belongs, or a #: write %2F, %3F and %23 for the characters / ? # of a password, or give the password by itself")
+	fault := errors.New("the connection string has an @ or # where none belongs: write %40, %2F, %3F and %23 for the characters @ / ? # of a password, or give the password by itself")
 	if strings.Contains(s, "#") {
 		return fault
 	}
 	_, rest, _ := strings.Cut(s, "://")
 	location, query, _ := strings.Cut(rest, "?")
-	if _, path, ok := strings.Cut(location, "/"); ok && strings.Contains(path, "@") {
+	authority, path, _ := strings.Cut(location, "/")
+	if strings.Count(authority, "@") > 1 || strings.Contains(path, "@") {
 		return fault
 	}
 	for option := range strings.SplitSeq(query, "&") {

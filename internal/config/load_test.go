@@ -68,7 +68,7 @@ func TestLoadErrors(t *testing.T) {
 		"dsn":              {`3: target "a": the connection string cannot be read: write postgresql://user@host:port/database?sslmode=require, or host=… user=… dbname=…; quote or percent-encode special characters`},
 		"dsn_and_host":     {"4: dsn and host are both given: put host into the connection string, or use separate keys only"},
 		"dsn_file_several": {`3: target "a": there are several connection strings: name each server as a target in the file of --config.file and ask /probe?target= for it`},
-		"dsn_slash":        {`3: target "a": the connection string has an @ where none belongs, or a #: write %2F, %3F and %23 for the characters / ? # of a password, or give the password by itself`},
+		"dsn_slash":        {`3: target "a": the connection string has an @ or # where none belongs: write %40, %2F, %3F and %23 for the characters @ / ? # of a password, or give the password by itself`},
 		"duplicate_key":    {`4: key "host" for the second time in a target: remove one`},
 		"duplicate_name":   {`4: a target "a" stands in line 2 already: give each its own name`},
 		"empty_value":      {"3: host is empty: give a value or remove the key"},
@@ -137,6 +137,7 @@ func TestErrorsHideSecrets(t *testing.T) {
 		"targets: [{name: a, dsn: 'mysql://u:" + secret + "@h/x'}]",
 		"targets: [{name: a, dsn: '" + secret + "'}]",
 		"targets: [{name: a, dsn: 'postgresql://u:" + secret + "'}]",
+		"targets: [{name: a, dsn: 'postgresql://u:1@" + secret + "@h/x'}]",
 		"targets: [{name: a, dsn: 'postgresql://u:1#" + secret + "@h/x'}]",
 		"targets: [{name: a, dsn: 'postgresql://u:1?" + secret + "@h/x'}]",
 		"targets: [{name: a, dsn: 'postgresql://u:%zz" + secret + "@h/x'}]",
@@ -242,4 +243,17 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestDocumented holds the guide to the keys there are.
+func TestDocumented(t *testing.T) {
+	guide, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key := range strings.SplitSeq(targetKeys, ", ") {
+		if !strings.Contains(string(guide), "`"+key+"`") {
+			t.Errorf("key %s is not in docs/configuration.md", key)
+		}
+	}
 }

@@ -27,9 +27,6 @@ type listed struct {
 func (s *Server) landingPage(w http.ResponseWriter, _ *http.Request) {
 	metrics := "." + s.opt.MetricsPath
 	data := landing{Version: version.Version, Metrics: metrics}
-	if data.Version == "" {
-		data.Version = "of unknown version, revision " + version.GetRevision()
-	}
 	for _, t := range s.pool.list() {
 		at := listed{Name: t.Name, Address: t.Conn.Address(), Link: metrics}
 		if t.Name == "" {

@@ -3,7 +3,6 @@ package web
 import (
 	"context"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"strings"
 	"syscall"
@@ -145,70 +144,10 @@ func TestReload(t *testing.T) {
 	end()
 }
 
-// TestRotatedFile: a connection string from a file is read again at each connect.
-func TestRotatedFile(t *testing.T) {
-	t.Parallel()
-	srv := pgtest.New(t, major, pgtest.Options{HBA: "host all all 127.0.0.1/32 scram-sha-256"})
-	srv.Exec(t, "ALTER ROLE "+pgtest.Monitor+" PASSWORD 'new'")
-	path := t.TempDir() + "/dsn"
-	write := func(password string) {
-		t.Helper()
-		if err := os.WriteFile(path, []byte(strings.Replace(srv.DSN(pgtest.Monitor, "postgres"), "@", ":"+password+"@", 1)), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("old")
-	load, _ := file(t, "targets: [{name: a, dsn_file: "+path+"}]")
-	s := serve(t, Options{Load: load})
-	for _, tt := range []struct{ password, up string }{{"old", "0"}, {"new", "1"}} {
-		write(tt.password)
-		if got := value(s.page(t, "/probe?target=a"), "pg_up"); got != tt.up {
-			t.Errorf("with the %s password: pg_up is %q, want %s", tt.password, got, tt.up)
-		}
-	}
-}
-
 func TestReloadWithoutFile(t *testing.T) {
 	t.Parallel()
 	if a := serve(t, Options{}).ask(t, http.MethodPost, "/-/reload"); a.status != 404 || a.body != errNoFile.Error()+"\n" {
 		t.Error(a)
-	}
-}
-
-// TestServeEnds: with a scrape under way on a server that does not answer, the
-// end comes within its bound, and the page before it.
-func TestServeEnds(t *testing.T) {
-	t.Parallel()
-	srv := pgtest.New(t, major, pgtest.Options{})
-	main := connected("", srv.DSN(pgtest.Monitor, "postgres"))
-	s := serve(t, Options{Main: &main})
-	end := s.listen(t, nil)
-	s.page(t, "/metrics")
-	if err := srv.Freeze(); err != nil {
-		t.Fatal(err)
-	}
-	defer srv.Thaw()
-	answers := make(chan answer, 1)
-	go func() {
-		a, err := request(t.Context(), http.MethodGet, s.url+"/metrics", timeoutHeader, "60")
-		if err != nil {
-			t.Error(err)
-		}
-		answers <- a
-	}()
-	time.Sleep(100 * time.Millisecond)
-	began := time.Now()
-	end()
-	if took := time.Since(began); took > leaveTimeout+answerTimeout+5*time.Second {
-		t.Errorf("the end took %s", took)
-	}
-	if a := <-answers; value(families(t, a.body), "pg_up") != "0" {
-		t.Errorf("the scrape under way got %v", a)
-	}
-	ready := httptest.NewRecorder()
-	s.Handler().ServeHTTP(ready, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/-/ready", nil))
-	if ready.Code != http.StatusServiceUnavailable {
-		t.Errorf("still ready: %d", ready.Code)
 	}
 }
 

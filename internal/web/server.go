@@ -63,6 +63,7 @@ var landingPage string
 // Server answers requests.
 type Server struct {
 	opt     Options
+	leave   time.Duration // leaveTimeout
 	pool    *pool
 	process *process
 	landing *template.Template
@@ -94,7 +95,7 @@ func New(ctx context.Context, opt Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{opt: opt, process: process, landing: landing}
+	s := &Server{opt: opt, leave: leaveTimeout, process: process, landing: landing}
 	// Engines outlive ctx until Close, so that requests under way can end.
 	s.pool = newPool(context.WithoutCancel(ctx), opt.Watch, opt.Logger, opt.Main)
 	if err := s.load(); err != nil {
@@ -146,7 +147,7 @@ func (s *Server) Serve(ctx context.Context, flags *toolkit.FlagConfig, hangup <-
 	level.Info(s.opt.Logger).Log("msg", "ending")
 	s.leaving.Store(true)
 	defer listening.Wait()
-	leave, cancel := context.WithTimeout(requests, leaveTimeout)
+	leave, cancel := context.WithTimeout(requests, s.leave)
 	defer cancel()
 	if server.Shutdown(leave) == nil {
 		return nil
