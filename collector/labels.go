@@ -36,10 +36,13 @@ func Labels() map[string]string {
 }
 
 // KeptNames lists the metrics whose names promlint dislikes and that are kept
-// all the same, because everybody's dashboards stand on them.
+// all the same: because everybody's dashboards stand on them, or because they
+// are PostgreSQL's own names of settings.
 func KeptNames() []string {
 	return []string{
 		"pg_locks_count",
+		"pg_settings_tcp_keepalives_count",
+		"pg_settings_wal_summary_keep_time_seconds",
 		"pg_stat_activity_count",
 	}
 }

@@ -47,7 +47,24 @@ func scene(t *testing.T, major int) (primary, standby *pgtest.Server) {
 		primary.Exec(t, "SELECT pg_stat_reset_replication_slot('decoding')")
 	}
 	busy(t, primary)
+	settle(t, primary)
 	return primary, standby
+}
+
+// settle waits until the statistics tell of what the scene did: before 15 they
+// come by a collector process, when they come, and the archiver has its own time.
+func settle(t *testing.T, srv *pgtest.Server) {
+	t.Helper()
+	const settled = `
+SELECT count(*)::text
+  FROM pg_stat_user_tables, pg_stat_archiver
+ WHERE relname = 'accounts' AND last_vacuum IS NOT NULL AND last_analyze IS NOT NULL AND last_archived_time IS NOT NULL`
+	for began := time.Now(); time.Since(began) < 10*time.Second; time.Sleep(50 * time.Millisecond) {
+		if srv.Query(t, "postgres", settled) == "1" {
+			return
+		}
+	}
+	t.Fatal("the statistics never told of the scene")
 }
 
 // busy keeps two sessions: one idle in a transaction that has written, one in a
@@ -196,7 +213,7 @@ func unseen(t *testing.T, seen map[string]bool, major spec.Version) []string {
 		for _, m := range c.Metrics {
 			name := c.FullName(m.Name)
 			here := c.Emit != nil || slices.Contains(aliases, m.Name)
-			if m.Name != spec.Any && here && !seen[name] && rare(major)[name] == "" {
+			if m.Name != spec.Any && here && !seen[name] && rare(int(major))[name] == "" {
 				missing = append(missing, name)
 			}
 		}
@@ -205,7 +222,7 @@ func unseen(t *testing.T, seen map[string]bool, major spec.Version) []string {
 }
 
 // rare names the metrics that no ordinary scene shows, and why.
-func rare(major spec.Version) map[string]string {
+func rare(major int) map[string]string {
 	names := map[string]string{
 		"pg_server_role_changed_timestamp_seconds":                 "needs a promotion between two scrapes",
 		"pg_stat_archiver_last_failed_timestamp_seconds":           "needs an archive command that fails",

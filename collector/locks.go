@@ -16,29 +16,29 @@ var Locks = spec.Collector{
 	Cost: spec.Cost{Timeout: time.Second, MaxSeries: 1000, Locks: "none"},
 	Queries: []spec.Query{{SQL: `
 WITH lock AS (
-SELECT database                                                              AS database
-     , mode                                                                  AS mode
-     , granted                                                               AS granted
-     , pg_catalog.count(*)                                                   AS locks
-     , pg_catalog.sum(pg_catalog.count(*)) OVER (PARTITION BY database)      AS of_database
+SELECT database                                                                                 AS database
+     , mode                                                                                     AS mode
+     , granted                                                                                  AS granted
+     , pg_catalog.count(*)                                                                      AS locks
+     , pg_catalog.sum(pg_catalog.count(*)) OVER (PARTITION BY database)                         AS of_database
   FROM pg_catalog.pg_locks
  WHERE pid IS DISTINCT FROM pg_catalog.pg_backend_pid()
  GROUP BY database, mode, granted
 ), ranked AS (
-SELECT d.datname                                                             AS datname
-     , l.mode                                                                AS mode
-     , l.granted                                                             AS granted
-     , l.locks                                                               AS locks
-     , pg_catalog.dense_rank() OVER (ORDER BY l.of_database DESC, d.datname) AS database_rank
+SELECT d.datname                                                                                AS datname
+     , l.mode                                                                                   AS mode
+     , l.granted                                                                                AS granted
+     , l.locks                                                                                  AS locks
+     , pg_catalog.dense_rank() OVER (ORDER BY d.datname IS NULL, l.of_database DESC, d.datname) AS database_rank
   FROM lock AS l
   LEFT JOIN pg_catalog.pg_database AS d ON d.oid = l.database
 )
 SELECT CASE WHEN datname IS NULL THEN ''
             WHEN database_rank <= 50 THEN datname::text
-            ELSE 'other' END                                                 AS datname
-     , pg_catalog.lower(mode)                                                AS mode
-     , granted::text                                                         AS granted
-     , pg_catalog.sum(locks)::double precision                               AS count
+            ELSE 'other' END                                                                    AS datname
+     , pg_catalog.lower(mode)                                                                   AS mode
+     , granted::text                                                                            AS granted
+     , pg_catalog.sum(locks)::double precision                                                  AS count
   FROM ranked
  GROUP BY 1, 2, 3`}},
 	Labels: []string{"datname", "mode", "granted"},

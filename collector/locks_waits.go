@@ -10,7 +10,8 @@ import (
 // sessions are at the root of it: they block others and wait for no lock. Its
 // edges are those of a held mode that conflicts with one waited for, without
 // pg_blocking_pids, which stops the lock manager once for each waiter. Who merely
-// queues behind another waiter has the same blockers. A chain is as deep as it
+// queues behind another waiter has the same blockers. Parallel workers are of
+// their leader's session, where the role may see that. A chain is as deep as it
 // has objects: a waits for b's, b for c's, is 2. Before 14 PostgreSQL does not
 // tell since when a session waits, and the start of its query proves nothing.
 var LocksWaits = spec.Collector{
@@ -28,13 +29,14 @@ VALUES ('AccessShareLock', '{AccessExclusiveLock}'::text[])
      , ('ExclusiveLock', '{RowShareLock,RowExclusiveLock,ShareUpdateExclusiveLock,ShareLock,ShareRowExclusiveLock,ExclusiveLock,AccessExclusiveLock}')
      , ('AccessExclusiveLock', '{AccessShareLock,RowShareLock,RowExclusiveLock,ShareUpdateExclusiveLock,ShareLock,ShareRowExclusiveLock,ExclusiveLock,AccessExclusiveLock}')
 ), lock AS (
-SELECT granted                                                                  AS granted
-     , mode                                                                     AS mode
-     , virtualtransaction                                                       AS session
-     , waitstart                                                                AS waitstart  -- since 14
-     , pg_catalog.concat_ws(' ', locktype, database, relation, page, tuple, virtualxid, transactionid, classid, objid, objsubid)                     AS object
-  FROM pg_catalog.pg_locks
- WHERE NOT fastpath
+SELECT l.granted                                                                AS granted
+     , l.mode                                                                   AS mode
+     , coalesce(w.leader_pid::text, l.pid::text, l.virtualtransaction)          AS session
+     , l.waitstart                                                              AS waitstart  -- since 14
+     , pg_catalog.concat_ws(' ', l.locktype, l.database, l.relation, l.page, l.tuple, l.virtualxid, l.transactionid, l.classid, l.objid, l.objsubid) AS object
+  FROM pg_catalog.pg_locks AS l
+  LEFT JOIN pg_catalog.pg_stat_get_activity(NULL::integer) AS w ON w.pid = l.pid AND w.backend_type = 'parallel worker'
+ WHERE NOT l.fastpath
 ), edge AS (
 SELECT DISTINCT h.session                                                       AS blocker
      , w.object                                                                 AS object
@@ -51,7 +53,7 @@ SELECT e.object, c.depth + 1
   JOIN lock AS w ON NOT w.granted AND w.object = c.object
   JOIN edge AS e ON e.blocker = w.session AND c.depth < 20
 )
-SELECT pg_catalog.count(*)::double precision                                    AS waiting_sessions
+SELECT pg_catalog.count(DISTINCT session)::double precision                     AS waiting_sessions
      , coalesce(extract(epoch FROM pg_catalog.max(greatest(pg_catalog.clock_timestamp(), waitstart) - waitstart)), 0)::double precision AS max_wait_seconds  -- since 14
      , (SELECT pg_catalog.count(DISTINCT blocker) FROM edge WHERE blocker NOT IN (SELECT session FROM lock WHERE NOT granted))::double precision AS root_blockers
      , (SELECT coalesce(pg_catalog.max(depth), 0) FROM chain)::double precision AS chain_depth

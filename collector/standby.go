@@ -10,15 +10,18 @@ import (
 // it was received and replayed, and from where it is meant to come. A receiver
 // that is connected to a dead upstream still counts as connected, until
 // wal_receiver_timeout; so look at the last message too. It may be half that
-// timeout old on a healthy link that is idle.
+// timeout old on a healthy link that is idle. A receiver that has just been started
+// shows itself streaming, with its start as the time at which the last message was
+// both sent and received; one that the upstream server turns away shows just that,
+// again and again. So it counts as connected from its first message on.
 var Standby = spec.Collector{
 	Name: "standby", About: "What a standby has received and replayed, its lag, and whether it is connected.",
 	Default: true, Scope: spec.PerServer,
 	Needs: spec.Needs{Role: spec.Standby},
 	Cost:  spec.Cost{Timeout: time.Second, MaxSeries: 10, Locks: "none"},
 	Queries: []spec.Query{{SQL: `
-SELECT CASE WHEN w.pid IS NULL THEN 0 ELSE (w.status = 'streaming')::int END::double precision     AS receiver_connected
-     , extract(epoch FROM w.last_msg_receipt_time)::double precision                               AS last_message_timestamp_seconds
+SELECT CASE WHEN w.pid IS NULL THEN 0 ELSE w.connected END::double precision                       AS receiver_connected
+     , w.message::double precision                                                                 AS last_message_timestamp_seconds
      , (here.received - '0/0'::pg_catalog.pg_lsn)::double precision                                AS received_position_bytes_total
      , (here.replayed - '0/0'::pg_catalog.pg_lsn)::double precision                                AS replayed_position_bytes_total
      , (w.latest_end_lsn - '0/0'::pg_catalog.pg_lsn)::double precision                             AS upstream_position_bytes_total
@@ -34,7 +37,14 @@ SELECT CASE WHEN w.pid IS NULL THEN 0 ELSE (w.status = 'streaming')::int END::do
      , (pg_catalog.current_setting('restore_command') <> '')::int::double precision                AS archive_configured
   FROM (SELECT pg_catalog.pg_last_wal_receive_lsn() AS received
              , pg_catalog.pg_last_wal_replay_lsn()  AS replayed) AS here
-  LEFT JOIN pg_catalog.pg_stat_wal_receiver AS w ON true
+  LEFT JOIN (
+       SELECT pid
+            , latest_end_lsn
+            , (status = 'streaming' AND last_msg_send_time <> last_msg_receipt_time)::int    AS connected
+            , CASE WHEN last_msg_send_time <> last_msg_receipt_time
+                   THEN extract(epoch FROM last_msg_receipt_time) END                        AS message
+         FROM pg_catalog.pg_stat_wal_receiver
+       ) AS w ON true
  WHERE pg_catalog.pg_is_in_recovery()`}},
 	Metrics: []spec.Metric{
 		{Name: "receiver_connected", Type: spec.Gauge, Help: "Whether the WAL receiver is streaming, as far as it knows."},
@@ -76,11 +86,11 @@ var StandbyLag = spec.Collector{
 	Cost:  spec.Cost{Timeout: time.Second, MaxSeries: 1, Locks: "none"},
 	Queries: []spec.Query{{SQL: `
 SELECT extract(epoch FROM pg_catalog.clock_timestamp())::double precision                          AS now
-     , extract(epoch FROM w.last_msg_receipt_time)::double precision                               AS message
+     , w.message::double precision                                                                 AS message
      , extract(epoch FROM pg_catalog.pg_last_xact_replay_timestamp())::double precision            AS committed
      , (greatest(here.received, w.latest_end_lsn) - '0/0'::pg_catalog.pg_lsn)::double precision    AS upstream
      , (here.replayed - '0/0'::pg_catalog.pg_lsn)::double precision                                AS replayed
-     , CASE WHEN w.pid IS NULL THEN 0 ELSE (w.status = 'streaming')::int END::double precision     AS receiver
+     , CASE WHEN w.pid IS NULL THEN 0 ELSE w.connected END::double precision                       AS receiver
      , extract(epoch FROM pg_catalog.current_setting('wal_receiver_timeout')::pg_catalog.interval)
        ::double precision                                                                          AS timeout
      , pg_catalog.pg_is_wal_replay_paused()::int::double precision                                 AS paused
@@ -90,7 +100,14 @@ SELECT extract(epoch FROM pg_catalog.clock_timestamp())::double precision       
        END::int::double precision                                                                  AS streams
   FROM (SELECT pg_catalog.pg_last_wal_receive_lsn() AS received
              , pg_catalog.pg_last_wal_replay_lsn()  AS replayed) AS here
-  LEFT JOIN pg_catalog.pg_stat_wal_receiver AS w ON true
+  LEFT JOIN (
+       SELECT pid
+            , latest_end_lsn
+            , (status = 'streaming' AND last_msg_send_time <> last_msg_receipt_time)::int    AS connected
+            , CASE WHEN last_msg_send_time <> last_msg_receipt_time
+                   THEN extract(epoch FROM last_msg_receipt_time) END                        AS message
+         FROM pg_catalog.pg_stat_wal_receiver
+       ) AS w ON true
  WHERE pg_catalog.pg_is_in_recovery()`}},
 	Labels: []string{"situation"},
 	Metrics: []spec.Metric{

@@ -21,9 +21,9 @@ SELECT datname
      , backend_type
      , usename
      , wait_event_type
-     , pg_catalog.count(*)                                               AS sessions
-     , pg_catalog.sum(pg_catalog.count(*)) OVER (PARTITION BY datname)   AS of_database
-     , pg_catalog.sum(pg_catalog.count(*)) OVER (PARTITION BY usename)   AS of_user
+     , pg_catalog.count(*)                                                                AS sessions
+     , pg_catalog.sum(pg_catalog.count(*)) OVER (PARTITION BY datname)                    AS of_database
+     , pg_catalog.sum(pg_catalog.count(*)) OVER (PARTITION BY usename)                    AS of_user
   FROM pg_catalog.pg_stat_activity
  WHERE coalesce(application_name, '') <> 'pgvigil'
  GROUP BY datname, state, backend_type, usename, wait_event_type
@@ -34,20 +34,20 @@ SELECT datname
      , usename
      , wait_event_type
      , sessions
-     , pg_catalog.dense_rank() OVER (ORDER BY of_database DESC, datname) AS database_rank
-     , pg_catalog.dense_rank() OVER (ORDER BY of_user DESC, usename)     AS user_rank
+     , pg_catalog.dense_rank() OVER (ORDER BY datname IS NULL, of_database DESC, datname) AS database_rank
+     , pg_catalog.dense_rank() OVER (ORDER BY usename IS NULL, of_user DESC, usename)     AS user_rank
   FROM session
 )
 SELECT CASE WHEN datname IS NULL THEN ''
             WHEN database_rank <= 50 THEN datname::text
-            ELSE 'other' END                                             AS datname
-     , coalesce(state, '')::text                                         AS state
-     , coalesce(backend_type, '')::text                                  AS backend_type
+            ELSE 'other' END                                                              AS datname
+     , coalesce(state, '')::text                                                          AS state
+     , coalesce(backend_type, '')::text                                                   AS backend_type
      , CASE WHEN usename IS NULL THEN ''
             WHEN user_rank <= 20 THEN usename::text
-            ELSE 'other' END                                             AS usename
-     , coalesce(wait_event_type, '')::text                               AS wait_event_type
-     , pg_catalog.sum(sessions)::double precision                        AS count
+            ELSE 'other' END                                                              AS usename
+     , coalesce(wait_event_type, '')::text                                                AS wait_event_type
+     , pg_catalog.sum(sessions)::double precision                                         AS count
   FROM ranked
  GROUP BY 1, 2, 3, 4, 5`}},
 	Labels: []string{"datname", "state", "backend_type", "usename", "wait_event_type"},
@@ -68,14 +68,14 @@ var StatActivityAges = spec.Collector{
 WITH session AS (
 SELECT datname
      , backend_type
-     , state LIKE 'idle in transaction%'                                   AS idle
+     , state LIKE 'idle in transaction%'                                                  AS idle
      , state IN ('active', 'fastpath function call')
-       AND backend_type <> 'walsender'                                     AS active
-     , backend_xid IS NOT NULL OR backend_xmin IS NOT NULL                 AS holds_xid
-     , greatest(pg_catalog.clock_timestamp(), xact_start) - xact_start     AS of_transaction
-     , greatest(pg_catalog.clock_timestamp(), query_start) - query_start   AS of_query
-     , greatest(pg_catalog.clock_timestamp(), state_change) - state_change AS of_state
-     , pg_catalog.count(*) OVER (PARTITION BY datname)                     AS of_database
+       AND backend_type <> 'walsender'                                                    AS active
+     , backend_xid IS NOT NULL OR backend_xmin IS NOT NULL                                AS holds_xid
+     , greatest(pg_catalog.clock_timestamp(), xact_start) - xact_start                    AS of_transaction
+     , greatest(pg_catalog.clock_timestamp(), query_start) - query_start                  AS of_query
+     , greatest(pg_catalog.clock_timestamp(), state_change) - state_change                AS of_state
+     , pg_catalog.count(*) OVER (PARTITION BY datname)                                    AS of_database
   FROM pg_catalog.pg_stat_activity
  WHERE coalesce(application_name, '') <> 'pgvigil'
 ), ranked AS (
@@ -84,21 +84,21 @@ SELECT backend_type
      , idle
      , active
      , holds_xid
-     , extract(epoch FROM of_transaction)::double precision                AS of_transaction
-     , extract(epoch FROM of_query)::double precision                      AS of_query
-     , extract(epoch FROM of_state)::double precision                      AS of_state
-     , pg_catalog.dense_rank() OVER (ORDER BY of_database DESC, datname)   AS database_rank
+     , extract(epoch FROM of_transaction)::double precision                               AS of_transaction
+     , extract(epoch FROM of_query)::double precision                                     AS of_query
+     , extract(epoch FROM of_state)::double precision                                     AS of_state
+     , pg_catalog.dense_rank() OVER (ORDER BY datname IS NULL, of_database DESC, datname) AS database_rank
   FROM session
 )
-SELECT coalesce(backend_type, '')::text                                    AS backend_type
+SELECT coalesce(backend_type, '')::text                                                   AS backend_type
      , CASE WHEN datname IS NULL THEN ''
             WHEN database_rank <= 50 THEN datname::text
-            ELSE 'other' END                                               AS datname
-     , pg_catalog.max(of_transaction)                                      AS max_tx_duration_seconds
-     , pg_catalog.max(of_query) FILTER (WHERE active)                      AS max_query_duration_seconds
-     , pg_catalog.max(of_state) FILTER (WHERE idle)                        AS max_idle_in_transaction_seconds
-     , pg_catalog.max(of_state) FILTER (WHERE idle AND holds_xid)          AS max_idle_in_transaction_with_xid_seconds
-     , pg_catalog.max(of_state)                                            AS max_state_duration_seconds
+            ELSE 'other' END                                                              AS datname
+     , pg_catalog.max(of_transaction)                                                     AS max_tx_duration_seconds
+     , pg_catalog.max(of_query) FILTER (WHERE active)                                     AS max_query_duration_seconds
+     , pg_catalog.max(of_state) FILTER (WHERE idle)                                       AS max_idle_in_transaction_seconds
+     , pg_catalog.max(of_state) FILTER (WHERE idle AND holds_xid)                         AS max_idle_in_transaction_with_xid_seconds
+     , pg_catalog.max(of_state)                                                           AS max_state_duration_seconds
   FROM ranked
  GROUP BY 1, 2`}},
 	Labels: []string{"backend_type", "datname"},

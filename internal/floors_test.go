@@ -1,11 +1,12 @@
-// Package internal_test holds what no single package can: the floors of the house.
+// Package internal_test holds what no single package can: the floors of the house,
+// and what it is built of.
 package internal_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -80,24 +81,45 @@ func TestFloors(t *testing.T) {
 	}
 }
 
+// TestDependenciesAreExplained holds that CONTRIBUTING.md says of each required
+// module what it is there for.
+func TestDependenciesAreExplained(t *testing.T) {
+	text, err := os.ReadFile("../CONTRIBUTING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path := range strings.FieldsSeq(goList(t, "-m", "-f", "{{if not (or .Main .Indirect)}}{{.Path}}{{end}}", "all")) {
+		last := path[strings.LastIndex(path, "/")+1:]
+		if !strings.Contains(string(text), "`"+path+"`") && !strings.Contains(string(text), "`"+last+"`") {
+			t.Errorf("CONTRIBUTING.md does not say what %s is there for", path)
+		}
+	}
+}
+
 // listed is what go list says of a package; the imports of its tests are not among them.
 type listed struct {
 	ImportPath string
 	Imports    []string
 }
 
-func packages(t *testing.T) []listed {
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports", module+"...")
-	out, err := cmd.Output()
+func goList(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", append([]string{"list"}, args...)...).Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		t.Fatalf("go list: %v\n%s", err, exit.Stderr)
+	}
 	if err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
-			t.Fatalf("go list: %v\n%s", err, exit.Stderr)
-		}
 		t.Fatal(err)
 	}
+	return string(out)
+}
+
+func packages(t *testing.T) []listed {
+	t.Helper()
+	out := goList(t, "-json=ImportPath,Imports", module+"...")
 	var all []listed
-	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+	for dec := json.NewDecoder(strings.NewReader(out)); ; {
 		var p listed
 		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
 			return all

@@ -12,6 +12,7 @@ type figures struct {
 
 	counted          traffic // of one warm scrape
 	families, series int
+	lastSeries       int // after the paced scrapes
 	bytes, zipped    int // of a page
 
 	firstWall, firstExporter, firstServer time.Duration
@@ -20,8 +21,7 @@ type figures struct {
 	turns []turn
 	gzip  time.Duration // exporter CPU of a compressed page
 
-	keptSeries int             // of a page of kept results
-	kept       []time.Duration // exporter CPU of such a page, by turn
+	kept, small pages // of kept results
 
 	pacedWall                  []time.Duration
 	pacedExporter, pacedServer time.Duration // CPU per scrape, refreshes included
@@ -31,6 +31,14 @@ type figures struct {
 
 	bareCold, bareWarm time.Duration // server CPU of what is not read with each scrape
 }
+
+// pages are pages of one kind.
+type pages struct {
+	series   int
+	exporter []time.Duration // CPU of one, by turn
+}
+
+func (p pages) median() time.Duration { return quantile(p.exporter, 0.5) }
 
 // turn is the CPU time of one turn, per scrape.
 type turn struct {

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/pgvigil/pgvigil/internal/pgtest"
-	"github.com/pgvigil/pgvigil/test/exporter"
 )
 
 // warm takes turns: scrapes, the same statements bare, one by one and in a
@@ -89,23 +88,31 @@ func (b *bench) spend(client, server clock, do func() error) (onClient, onServer
 	return spent[0] / n, spent[1] / n, nil
 }
 
-// keptPath asks for nothing that is read with the scrape but the server's state.
-const keptPath = "/metrics?collect%5B%5D=stat_user_tables"
+// Pages of results that were kept; only the server's state is read with them.
+// The second has few series: it tells what any page costs.
+const (
+	keptPath  = "/metrics?collect%5B%5D=stat_user_tables"
+	smallPath = "/metrics?collect%5B%5D=xid"
+)
 
 // kept gets pages that are written from kept results only.
 func (b *bench) kept(ctx context.Context) error {
-	var p exporter.Page
 	for range b.sizes.turns {
-		spent, _, err := b.spend(b.exporterClock, b.mainClock, func() (err error) {
-			p, err = b.exporter.Get(ctx, keptPath, nil)
-			return err
-		})
-		if err != nil {
-			return err
+		for _, k := range []struct {
+			path string
+			into *pages
+		}{{keptPath, &b.f.kept}, {smallPath, &b.f.small}} {
+			spent, _, err := b.spend(b.exporterClock, b.mainClock, func() error {
+				p, err := b.exporter.Get(ctx, k.path, nil)
+				k.into.series = p.Series()
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			k.into.exporter = append(k.into.exporter, spent)
 		}
-		b.f.kept = append(b.f.kept, spent)
 	}
-	b.f.keptSeries = p.Series()
 	return nil
 }
 
@@ -138,7 +145,11 @@ func (b *bench) paced(ctx context.Context) error {
 	n := time.Duration(len(b.f.pacedWall))
 	b.f.pacedExporter, b.f.pacedServer = (after.exporter-before.exporter)/n, (after.server-before.server)/n
 	b.f.opened, b.f.openedMain = after.opened-before.opened, after.openedMain-before.openedMain
-	b.f.rss, b.f.peak, err = memory(b.exporter.PID())
+	if b.f.rss, b.f.peak, err = memory(b.exporter.PID()); err != nil {
+		return err
+	}
+	last, err := b.scrape(ctx, b.exporter)
+	b.f.lastSeries = last.Series()
 	return err
 }
 

@@ -47,7 +47,7 @@ func rows() []row {
 		{"workload", func(f *figures) string { return f.load.name }},
 		{"PostgreSQL", func(f *figures) string { return f.version }},
 		{"page: metrics", func(f *figures) string { return fmt.Sprint(f.families) }},
-		{"page: series", func(f *figures) string { return fmt.Sprint(f.series) }},
+		{"page: series, after the first minute", func(f *figures) string { return fmt.Sprintf("%d, %d", f.series, f.lastSeries) }},
 		{"page: kB, with gzip", func(f *figures) string { return fmt.Sprintf("%d, %d", f.bytes>>10, f.zipped>>10) }},
 		{"first scrape: wall", func(f *figures) string { return ms(f.firstWall) }},
 		{"first scrape: exporter CPU, start included", func(f *figures) string { return ms(f.firstExporter) }},
@@ -64,8 +64,12 @@ func rows() []row {
 		{"limit: bare in one batch, client CPU", func(f *figures) string { return ms(f.median(func(t turn) time.Duration { return t.batchClient })) }},
 		{"limit: bare in one batch, server CPU", func(f *figures) string { return ms(f.median(func(t turn) time.Duration { return t.batchServer })) }},
 		{"limit: same columns written, CPU", func(f *figures) string { return ms(f.median(func(t turn) time.Duration { return t.write })) }},
-		{"page of kept results: series", func(f *figures) string { return fmt.Sprint(f.keptSeries) }},
-		{"page of kept results: exporter CPU", func(f *figures) string { return ms(quantile(f.kept, 0.5)) }},
+		{"server CPU, to bare and to one batch", func(f *figures) string { return ratios(f, serverToBare, serverToBatch) }},
+		{"exporter CPU, to bare and to one batch, with write", func(f *figures) string { return ratios(f, exporterToBare, exporterToBatch) }},
+		{"page of kept results: series", func(f *figures) string { return fmt.Sprint(f.kept.series) }},
+		{"page of kept results: exporter CPU", func(f *figures) string { return ms(f.kept.median()) }},
+		{"small page of kept results: series", func(f *figures) string { return fmt.Sprint(f.small.series) }},
+		{"small page of kept results: exporter CPU", func(f *figures) string { return ms(f.small.median()) }},
 		{"paced scrapes: number", func(f *figures) string { return fmt.Sprint(len(f.pacedWall)) }},
 		{"paced scrapes: wall min, median, p95", func(f *figures) string { return spread(f.pacedWall) }},
 		{"paced scrapes: exporter CPU, refreshes included", func(f *figures) string { return ms(f.pacedExporter) }},
@@ -85,10 +89,10 @@ type bound struct {
 }
 
 func bounds(f *figures) []bound {
-	kept := float64(quantile(f.kept, 0.5).Nanoseconds()) / 1000 / float64(f.keptSeries)
+	kept := float64(f.kept.median().Nanoseconds()) / 1000 / float64(f.kept.series)
 	list := []bound{
-		{"server CPU, to the bare statements", f.ratio(func(t turn) (time.Duration, time.Duration) { return t.server, t.bareServer }), 1.3},
-		{"exporter CPU, to the bare read and the write", f.ratio(func(t turn) (time.Duration, time.Duration) { return t.exporter, t.bareClient + t.write }), 1.5},
+		{"server CPU, to the bare statements", f.ratio(serverToBare), 1.3},
+		{"exporter CPU, to the bare read and the write", f.ratio(exporterToBare), 1.5},
 		{"microseconds a series of a page of kept results", kept, 1},
 		{"round trips of a warm scrape", float64(f.counted.turns), 4},
 	}
@@ -102,6 +106,16 @@ func bounds(f *figures) []bound {
 		bound{"sessions at once", float64(f.sessions), 3},
 		bound{"sessions opened on the main database", float64(f.openedMain), 0},
 	)
+}
+
+// What is compared with what.
+func serverToBare(t turn) (above, below time.Duration)    { return t.server, t.bareServer }
+func serverToBatch(t turn) (above, below time.Duration)   { return t.server, t.batchServer }
+func exporterToBare(t turn) (above, below time.Duration)  { return t.exporter, t.bareClient + t.write }
+func exporterToBatch(t turn) (above, below time.Duration) { return t.exporter, t.batchClient + t.write }
+
+func ratios(f *figures, one, other func(turn) (above, below time.Duration)) string {
+	return fmt.Sprintf("%.2f, %.2f", f.ratio(one), f.ratio(other))
 }
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.2f ms", float64(d.Nanoseconds())/1e6) }

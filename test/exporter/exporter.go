@@ -69,7 +69,8 @@ func Start(ctx context.Context, binary, address, dsn string, args ...string) (*P
 		p.err = p.cmd.Wait()
 	}()
 	if err := p.awaitAnswer(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("start the exporter: %w", err), p.Stop())
+		_ = p.Stop() // why it did not start is the news
+		return nil, fmt.Errorf("start the exporter: %w", err)
 	}
 	return p, nil
 }
