@@ -49,9 +49,8 @@ bench: servers ## Measure warm scrapes of two workloads beside bare statements; 
 	@PGVIGIL_POSTGRES=$(SERVERS) $(GO) run ./test/bench
 
 fuzz: ## Run every fuzz test for FUZZTIME (10s)
-	@$(GO) test -list '^Fuzz' ./... | awk '/^Fuzz/ { name[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print $$2, name[i]; n = 0 }' | \
-	while read -r package name; do \
-		$(GO) test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) "$$package" || exit 1; \
+	@grep -r --include='*_test.go' -o '^func Fuzz[A-Za-z0-9_]*' . | sed 's|/[^/]*:func | |' | while read -r dir name; do \
+		$(GO) test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) "$$dir" || exit 1; \
 	done
 
 servers: ## Install the PostgreSQL servers that tests and demo run on, once

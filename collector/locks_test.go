@@ -233,15 +233,6 @@ func play(t *testing.T, srv *pgtest.Server, e *scrape.Engine, steps []step) {
 	}
 }
 
-func checkNumbers(t *testing.T, page snapshot, want map[string]float64) {
-	t.Helper()
-	for metric, want := range want {
-		if got := page.value(t, metric); got != want {
-			t.Errorf("%s is %v, want %v", metric, got, want)
-		}
-	}
-}
-
 // checkLongestWait demands a longest wait between these, and before 14 none.
 func checkLongestWait(t *testing.T, page snapshot, major int, least, most float64) {
 	t.Helper()
@@ -258,7 +249,9 @@ func checkLongestWait(t *testing.T, page snapshot, major int, least, most float6
 // is full is shown as full.
 func TestLocksSlots(t *testing.T) {
 	eachEnd(t, func(t *testing.T, major int) {
-		srv := pgtest.New(t, major, pgtest.Options{Settings: map[string]string{"autovacuum": "off"}})
+		srv := pgtest.New(t, major, pgtest.Options{Settings: map[string]string{
+			"autovacuum": "off", "max_connections": "30",
+		}})
 		e := watch(t, srv, pgtest.Monitor, "locks", "connections")
 		page := eventually(t, e, "pg_connections_used", adds("pg_connections_used", 1))
 		slots, holders := page.value(t, "pg_locks_slots_used"), page.value(t, "pg_locks_holder_slots_used")
@@ -282,10 +275,9 @@ func TestLocksSlots(t *testing.T) {
 		page = scrapePage(t, e)
 		page.succeeded(t, "locks", "locks_slots", "locks_waits")
 		used, limit := page.value(t, "pg_locks_slots_used")+room, page.value(t, "pg_locks_slots_limit")
-		if used < limit || used > 2*limit {
+		if used < limit || used > 3*limit { // memory that nothing else took is for locks too
 			t.Errorf("the lock table is full with %v of %v slots", used, limit)
 		}
-		t.Logf("the lock table is full with %v of %v slots", used, limit)
 	})
 }
 

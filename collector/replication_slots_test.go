@@ -20,7 +20,7 @@ func TestReplicationSlotsFresh(t *testing.T) {
 	servers.Each(t, func(t *testing.T, srv *pgtest.Server) {
 		slot := "fresh_" + srv.Database(t)
 		srv.Exec(t, "SELECT pg_create_physical_replication_slot('"+slot+"')")
-		t.Cleanup(func() { srv.Exec(t, "SELECT pg_drop_replication_slot('"+slot+"')") })
+		defer srv.Exec(t, "SELECT pg_drop_replication_slot('"+slot+"')")
 		for range 2 {
 			temporary := session(t, srv, pgtest.Superuser, "postgres")
 			run(t, temporary, "SELECT pg_create_physical_replication_slot('temporary_' || pg_backend_pid(), true, true)")
@@ -101,7 +101,7 @@ func slotIsRead(t *testing.T, srv *pgtest.Server, e *scrape.Engine) {
 	if got := page.value(t, "pg_replication_slots_confirmed_flush_lag_bytes", "slot_name", "decoding"); got > 1000 {
 		t.Errorf("%v bytes are not confirmed, and all was read", got)
 	}
-	const decoded = "pg_stat_replication_slots_transactions_total"
+	const decoded = "pg_replication_slots_transactions_total"
 	if srv.Major < 14 {
 		page.value(t, "pgvigil_collector_skipped", "collector", "stat_replication_slots", "reason", "version")
 		return

@@ -1,8 +1,8 @@
 package collector_test
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -93,7 +93,7 @@ func laggingStandby(t *testing.T, major int) *pgtest.Server {
 	primary := pgtest.New(t, major, pgtest.Options{Settings: settings})
 	standby := pgtest.New(t, major, pgtest.Options{StandbyOf: primary, Settings: settings})
 	session(t, primary, pgtest.Superuser, "postgres", "SET synchronous_commit = remote_apply",
-		"CREATE TABLE pages AS SELECT repeat('x', 1000) FROM generate_series(1, 7000)")
+		"CREATE TABLE pages AS SELECT repeat('x', 1000) FROM generate_series(1, 3000)")
 	return standby
 }
 
@@ -116,9 +116,9 @@ func checkServer(t *testing.T, page snapshot, srv *pgtest.Server, want map[strin
 	if v := page.value(t, "pg_server_info", labels...); v != 1 {
 		t.Errorf("pg_server_info is %v, want 1", v)
 	}
-	started := srv.Query(t, "postgres", "SELECT extract(epoch FROM pg_postmaster_start_time())::numeric(20, 6)")
-	if got := fmt.Sprintf("%.6f", page.value(t, "pg_postmaster_start_time_seconds")); got != started {
-		t.Errorf("the server started at %s, want %s", got, started)
+	started := srv.Query(t, "postgres", "SELECT extract(epoch FROM pg_postmaster_start_time())::float8")
+	if got := page.value(t, "pg_postmaster_start_time_seconds"); strconv.FormatFloat(got, 'f', -1, 64) != started {
+		t.Errorf("the server started at %f, want %s", got, started)
 	}
 	checksums := map[string]float64{"on": 1, "off": 0}[srv.Query(t, "postgres", "SHOW data_checksums")]
 	if got := page.value(t, "pg_server_data_checksums"); got != checksums {
@@ -166,7 +166,7 @@ func TestInventoryAsNobody(t *testing.T) {
 		for _, function := range denied {
 			primary.Exec(t, "REVOKE EXECUTE ON FUNCTION "+function+" FROM PUBLIC")
 		}
-		checkInventory(t, primary, map[string]string{"stat_database_conflicts": "role", "server_timeline": "permission"})
+		checkInventory(t, primary, map[string]string{"stat_database_conflicts": "role", "server_timeline": "privilege"})
 
 		for _, srv := range []*pgtest.Server{primary, standby} {
 			for line := range strings.Lines(srv.Log()) {
@@ -179,7 +179,7 @@ func TestInventoryAsNobody(t *testing.T) {
 		// That of the system identifier is asked for by each session, and each is refused once in the log.
 		primary.Exec(t, "REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
 		checkInventory(t, primary, map[string]string{
-			"stat_database_conflicts": "role", "server_timeline": "permission", "server_info": "permission",
+			"stat_database_conflicts": "role", "server_timeline": "privilege", "server_info": "privilege",
 		})
 	})
 }

@@ -146,8 +146,9 @@ func settingUnit(unit string) (factor float64, suffix string) {
 }
 
 // SettingsState answers whether the configuration has changed, or has not yet
-// come into force. The fingerprint covers what differs from PostgreSQL's defaults
-// and leaves out what a cluster manager changes with the server's role.
+// come into force. The fingerprint covers what differs from PostgreSQL's defaults.
+// It leaves out what a cluster manager changes with the server's role, and what
+// ALTER ROLE or ALTER DATABASE sets for our own login.
 var SettingsState = spec.Collector{
 	Name: "settings_state", Of: "settings", About: "Settings waiting for a restart, and a number that changes with any setting.",
 	Scope: spec.PerServer,
@@ -163,7 +164,15 @@ SELECT count(*) FILTER (WHERE s.pending_restart)::double precision         AS pe
                     THEN p.reset_val
                     ELSE p.setting END AS value
              , p.context <> 'internal'
-               AND p.source NOT IN ('client', 'database', 'user', 'database user')
+               AND p.source <> 'client'
+               AND NOT EXISTS (
+                   SELECT FROM pg_catalog.pg_db_role_setting o
+                             , pg_catalog.unnest(o.setconfig) c
+                    WHERE pg_catalog.lower(pg_catalog.split_part(c, '=', 1)) = pg_catalog.lower(p.name)
+                      AND (o.setrole <> 0 AND pg_catalog.pg_get_userbyid(o.setrole) = session_user
+                           OR o.setrole = 0 AND o.setdatabase <> 0)
+                      AND o.setdatabase IN (0, (SELECT d.oid FROM pg_catalog.pg_database d
+                                                 WHERE d.datname = pg_catalog.current_database())))
                AND NOT pg_catalog.starts_with(p.name, 'transaction_')
                AND NOT pg_catalog.starts_with(p.name, 'recovery_')
                AND p.name NOT IN ('application_name', 'client_encoding', 'archive_cleanup_command', 'primary_conninfo'

@@ -210,13 +210,13 @@ func standbyPaused(t *testing.T, c cascade) {
 }
 
 func standbyDelayed(t *testing.T, c cascade) {
-	set(t, c.standby, "recovery_min_apply_delay", "'2s'")
+	set(t, c.standby, "recovery_min_apply_delay", "'3s'")
 	eventually(t, c.onStandby, standbyLag, func(s snapshot) bool {
 		// The first may come before the new setting.
 		c.primary.Exec(t, "INSERT INTO t VALUES (3)")
 		// More than the age of the last message on an idle link, which is how much a
 		// standby seems to lag for the moment in which it replays the first news.
-		return lagsBy("replaying", 1.75)(s)
+		return lagsBy("replaying", 2)(s)
 	})
 	set(t, c.standby, "recovery_min_apply_delay", "DEFAULT")
 	eventually(t, c.onStandby, standbyLag, caughtUp)

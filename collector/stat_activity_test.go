@@ -120,6 +120,16 @@ func all(conditions ...func(snapshot) bool) func(snapshot) bool {
 	}
 }
 
+// checkNumbers compares metrics that have one sample each.
+func checkNumbers(t *testing.T, page snapshot, want map[string]float64) {
+	t.Helper()
+	for metric, want := range want {
+		if got := page.value(t, metric); got != want {
+			t.Errorf("%s is %v, want %v", metric, got, want)
+		}
+	}
+}
+
 // absent fails for a metric that has samples with these labels.
 func (s snapshot) absent(t *testing.T, metric string, labels ...string) {
 	t.Helper()
@@ -235,10 +245,9 @@ func TestStatActivityStates(t *testing.T) {
 	})
 }
 
-// TestStatActivitySnapshotIsXID shows that a snapshot held idle holds back
-// vacuum as an xid does, and in the xmin the session that holds it: a second one
-// of the same age counts, a younger one does not, and both grow old with the
-// transactions of others.
+// TestStatActivityXmin holds a snapshot, which counts as an xid does of a session
+// that is idle. It grows old with the transactions of others. A session of the
+// same snapshot counts with it, and one of a younger does not.
 func TestStatActivityXmin(t *testing.T) {
 	servers.Each(t, func(t *testing.T, srv *pgtest.Server) {
 		db := srv.Database(t)
@@ -370,7 +379,7 @@ func TestManyOfEach(t *testing.T) {
 	}
 	maker := session(t, srv, pgtest.Superuser, "postgres")
 	for i := range databases {
-		run(t, maker, fmt.Sprintf("CREATE DATABASE d%02d STRATEGY file_copy", i))
+		run(t, maker, fmt.Sprintf("CREATE DATABASE d%02d STRATEGY file_copy", i)) // the faster of the two
 	}
 	run(t, maker, "SET application_name = pgvigil") // to be counted no more
 	for i := range sessions {

@@ -167,6 +167,9 @@ func (e *Engine) runBatch(b *batch) {
 		e.finish(b.slot(units[i]), plans[i], run, r)
 		e.stopped(b.slot(units[i]))
 	})
+	if session.Broken() {
+		e.dueAgain(b, units)
+	}
 	e.server.Return(ctx, session, e.keeps(b.database))
 }
 
@@ -194,6 +197,18 @@ func (e *Engine) keeps(database string) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return database == e.maindb || len(e.state.Databases)+1 <= e.server.MaxSessions()
+}
+
+// dueAgain makes collectors that failed with their session due in the next
+// scrape: a kept session may have been ended long before they came to use it.
+func (e *Engine) dueAgain(b *batch, units []*unit) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, u := range units {
+		if r := e.record(b.slot(u)); r.reason == postgres.ReasonConnection {
+			r.began = time.Time{}
+		}
+	}
 }
 
 // stopped ends the run of a slot.

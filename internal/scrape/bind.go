@@ -40,7 +40,7 @@ func (u *unit) bind(run spec.Run, rows *spec.Rows, p *plan, dropped []string) (*
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", u.c.Name, err)
 	}
-	if err := r.check(u.c); err != nil {
+	if err := r.check(u.maxSeries()); err != nil {
 		return nil, fmt.Errorf("%s: %w", u.c.Name, err)
 	}
 	return r, nil
@@ -128,7 +128,7 @@ func (u *unit) newLabels() (*page.Labels, error) {
 }
 
 // check counts the samples and refuses duplicates and overflows.
-func (r *result) check(c spec.Collector) error {
+func (r *result) check(most int) error {
 	seen := make(map[string]struct{}, r.labels.Len())
 	for row := range r.labels.Len() {
 		block := r.labels.Block(row)
@@ -155,8 +155,8 @@ func (r *result) check(c spec.Collector) error {
 		}
 		r.samples += f.Samples()
 	}
-	if r.samples > c.Cost.MaxSeries {
-		return &LimitError{Series: r.samples, Max: c.Cost.MaxSeries}
+	if r.samples > most {
+		return &LimitError{Series: r.samples, Max: most}
 	}
 	return nil
 }

@@ -144,32 +144,42 @@ func (e *Engine) record(s slot) *record {
 	return r
 }
 
-// noteServer takes in what a scrape found of the server. Another server behind
-// the same address, or another major, makes all that was kept worthless; a
-// restart or a promotion makes it due.
+// noteServer takes in what a scrape found of the server.
 func (e *Engine) noteServer(facts postgres.Facts, state postgres.State) {
-	now := identity{system: facts.SystemIdentifier, major: facts.Major, role: state.Role, start: state.StartTime}
+	if e.noteIdentity(facts, state) {
+		// Sessions kept from before are dead, and the next to use one would fail.
+		e.server.CloseIdle(e.ctx, func(string) bool { return false })
+	}
 	// The folds have a lock of their own, which a long run may hold.
-	defer e.forgetDatabases()
+	e.forgetDatabases()
+}
+
+// noteIdentity reports whether the server has changed since the scrape before.
+// Another server behind the same address, or another major, makes all that was
+// kept worthless; a restart or a promotion makes it due.
+func (e *Engine) noteIdentity(facts postgres.Facts, state postgres.State) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	before := e.identity
+	now := identity{system: facts.SystemIdentifier, major: facts.Major, role: state.Role, start: state.StartTime}
 	e.identity, e.state, e.maindb = now, state, facts.Database
+	defer e.dropUnwatched()
 	switch {
-	case before == (identity{}):
+	case before == (identity{}) || before == now:
+		return false
 	case before.system != now.system || before.major != now.major:
 		level.Warn(e.logger).Log("msg", "another server answers at this address", "server", e.server.Address(), "version", facts.Version)
 		clear(e.records)
 		for _, u := range e.units {
 			u.reset()
 		}
-	case before.role != now.role || !before.start.Equal(now.start):
+	default:
 		level.Info(e.logger).Log("msg", "server was restarted or changed its role", "server", e.server.Address(), "role", now.role, "started", now.start)
 		for _, r := range e.records {
 			r.began, r.held = time.Time{}, time.Time{}
 		}
 	}
-	e.dropUnwatched()
+	return true
 }
 
 // dropUnwatched forgets the records of databases that are gone or no longer to

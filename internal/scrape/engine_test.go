@@ -281,3 +281,28 @@ func TestSelection(t *testing.T) {
 		t.Errorf("the page has %v", names)
 	}
 }
+
+// TestKeptSessionLost reads again at once what failed because its kept session
+// had been ended: by a restart, which the scrape notices, or by somebody.
+func TestKeptSessionLost(t *testing.T) {
+	srv := pgtest.New(t, 16, pgtest.Options{})
+	slow := every(gauge("slow", `SELECT extract(epoch FROM clock_timestamp())::double precision AS v`), 500*time.Millisecond)
+	e := engine(t, srv.DSN(pgtest.Monitor, "postgres"), []spec.Collector{one(), slow}, func(_ *postgres.Config, o *scrape.Options) {
+		o.Share = 1
+	})
+	wants(t, e.text(t, deadline), success("slow", 1))
+	if err := srv.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wants(t, eventually(t, e, success("slow", 1)), "pg_one_v 1")
+	lacks(t, e.text(t, deadline), `pgvigil_collector_failures_total{collector="slow"`)
+
+	srv.Exec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pgvigil'")
+	time.Sleep(600 * time.Millisecond) // so that it is due
+	eventually(t, e, success("slow", 0))
+	began := time.Now()
+	eventually(t, e, success("slow", 1))
+	if took := time.Since(began); took > 300*time.Millisecond {
+		t.Errorf("what failed with its session was read again after %s", took)
+	}
+}

@@ -1,6 +1,7 @@
 package scrape
 
 import (
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -38,6 +39,18 @@ func (u *unit) reset() {
 	if u.c.Fold != nil {
 		u.fold = newFold(u.c, u.limit)
 	}
+}
+
+// maxSeries is the most samples a run may give. Who asks for more label sets of a
+// Fold than declared has asked for their series too.
+func (u *unit) maxSeries() int {
+	switch {
+	case u.fold == nil:
+		return u.c.Cost.MaxSeries
+	case u.limit <= 0:
+		return math.MaxInt
+	}
+	return max(u.c.Cost.MaxSeries, (u.limit+1)*len(u.c.Metrics))
 }
 
 // onScrape reports whether the collector runs with the scrape.
