@@ -53,7 +53,7 @@ type step struct {
 var situations = []struct {
 	name                  string
 	steps                 []step
-	end                   string // what ends it, if the end of its sessions does not
+	end                   []string // what ends it, if the end of its sessions does not
 	waiting, roots, depth float64
 	nowhere               float64 // waits for what belongs to no database
 }{
@@ -99,13 +99,17 @@ var situations = []struct {
 		waiting: 1, roots: 3, depth: 1,
 	},
 	{
-		name: "a prepared transaction",
+		name: "prepared transactions, one of them of a session that waits",
 		steps: []step{
 			{session: "a", sql: "BEGIN; UPDATE t SET v = 1 WHERE id = 1"},
-			{session: "a", sql: "PREPARE TRANSACTION 'pending'"},
+			{session: "a", sql: "PREPARE TRANSACTION 'first'"},
+			{session: "b", sql: "BEGIN; UPDATE t SET v = 1 WHERE id = 2"},
+			{session: "b", sql: "PREPARE TRANSACTION 'second'"},
 			{session: "b", sql: "UPDATE t SET v = 1 WHERE id = 1", waits: true},
+			{session: "c", sql: "UPDATE t SET v = 1 WHERE id = 2", waits: true},
 		},
-		end: "ROLLBACK PREPARED 'pending'", waiting: 1, roots: 1, depth: 1, nowhere: 1,
+		end:     []string{"ROLLBACK PREPARED 'first'", "ROLLBACK PREPARED 'second'"},
+		waiting: 2, roots: 2, depth: 1, nowhere: 2,
 	},
 	{
 		name: "of six holders only one conflicts",
@@ -201,9 +205,7 @@ func TestLocksWaits(t *testing.T) {
 					t.Errorf("%v locks of no database are not granted, want %v:\n%s", got, situation.nowhere, page.text("pg_locks_count"))
 				}
 				checkLongestWait(t, page, major, 1e-6, time.Since(began).Seconds())
-				if situation.end != "" {
-					srv.Exec(t, situation.end)
-				}
+				srv.Exec(t, situation.end...)
 			})
 		}
 	})
@@ -251,10 +253,19 @@ func TestLocksSlots(t *testing.T) {
 	eachEnd(t, func(t *testing.T, major int) {
 		srv := pgtest.New(t, major, pgtest.Options{Settings: map[string]string{
 			"autovacuum": "off", "max_connections": "30",
+			// Their defaults, and what pgtest makes of them, have equals among them.
+			"max_prepared_transactions": "7", "max_wal_senders": "5", "max_worker_processes": "9", "autovacuum_max_workers": "4",
 		}})
+		srv.Exec(t, "CREATE TABLE t (id int)")
 		e := watch(t, srv, pgtest.Monitor, "locks", "connections")
 		page := eventually(t, e, "pg_connections_used", adds("pg_connections_used", 1))
 		slots, holders := page.value(t, "pg_locks_slots_used"), page.value(t, "pg_locks_holder_slots_used")
+		// On the fast path a lock takes no slot.
+		session(t, srv, pgtest.Superuser, "postgres", "BEGIN; LOCK TABLE t IN ACCESS SHARE MODE")
+		page = eventually(t, e, "pg_locks_count", adds("pg_locks_count", 1, "datname", "postgres", "mode", "accesssharelock"))
+		checkNumbers(t, page, map[string]float64{
+			"pg_locks_slots_used": slots, "pg_locks_holder_slots_used": holders, "pg_locks_slots_limit": lockTable(t, srv),
+		})
 		const many = 500
 		for i := range 2 { // holders of the same locks
 			session(t, srv, pgtest.Superuser, "postgres", fmt.Sprintf("SELECT pg_advisory_lock_shared(g) FROM generate_series(1, %d) g", many))
@@ -281,19 +292,27 @@ func TestLocksSlots(t *testing.T) {
 	})
 }
 
-// TestLocksSlotsLimit compares the limit with what the server has made room for.
+// TestLocksSlotsLimit compares the limits with what the server has made room for.
 func TestLocksSlotsLimit(t *testing.T) {
 	servers.Each(t, func(t *testing.T, srv *pgtest.Server) {
-		// BTreeShmemSize of nbtutils.c: a head of 12 bytes and as many for each of MaxBackends.
-		text := srv.Query(t, "postgres", `
-			SELECT ((size - 12) / 12 + current_setting('max_prepared_transactions')::int) * current_setting('max_locks_per_transaction')::int
-			  FROM pg_shmem_allocations WHERE name = 'BTree Vacuum State'`)
-		want, err := strconv.ParseFloat(text, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
+		want := lockTable(t, srv)
 		checkNumbers(t, scrapePage(t, watch(t, srv, pgtest.Monitor, "locks")), map[string]float64{
 			"pg_locks_slots_limit": want, "pg_locks_holder_slots_limit": 2 * want,
 		})
 	})
+}
+
+// lockTable returns the number of objects that the lock table of a server is
+// made for, with MaxBackends as seen in what the server has allocated for it:
+// BTreeShmemSize of nbtutils.c, a head of 12 bytes and 12 for each.
+func lockTable(t *testing.T, srv *pgtest.Server) float64 {
+	t.Helper()
+	text := srv.Query(t, "postgres", `
+		SELECT ((size - 12) / 12 + current_setting('max_prepared_transactions')::int) * current_setting('max_locks_per_transaction')::int
+		  FROM pg_shmem_allocations WHERE name = 'BTree Vacuum State'`)
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }

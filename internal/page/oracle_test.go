@@ -244,8 +244,8 @@ func TestWriteOracle(t *testing.T) {
 		}
 	}
 	// Long lines must survive a buffer that cannot hold them.
-	raws = append(raws, rawFamily{name: "pg_long", typ: spec.Gauge, help: strings.Repeat("h", 2*bufferSize), columns: []rawColumn{{
-		names: []string{"query"}, rows: [][]string{{strings.Repeat("q", 2*bufferSize)}}, values: []float64{1},
+	raws = append(raws, rawFamily{name: "pg_long", typ: spec.Gauge, help: strings.Repeat("h", 2*BufferSize), columns: []rawColumn{{
+		names: []string{"query"}, rows: [][]string{{strings.Repeat("q", 2*BufferSize)}}, values: []float64{1},
 	}}})
 	compare(t, raws)
 }

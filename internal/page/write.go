@@ -22,8 +22,9 @@ import (
 )
 
 const (
-	// bufferSize is large enough that gzip and the kernel see few writes.
-	bufferSize = 64 << 10
+	// BufferSize is large enough that gzip and the kernel see few writes. A
+	// *bufio.Writer of this size is used as it is, so that it can be used again.
+	BufferSize = 64 << 10
 	// tailSize is room for the rest of a line after its labels: the longest
 	// float64 is 24 bytes.
 	tailSize = 32
@@ -45,7 +46,7 @@ func Write(w io.Writer, format expfmt.Format, families []Family, rest []*dto.Met
 	default:
 		return fmt.Errorf("write page: format %q is not supported", format)
 	}
-	out := bufio.NewWriterSize(w, bufferSize)
+	out := bufio.NewWriterSize(w, BufferSize)
 	var bad []error
 	for _, f := range families {
 		if err := f.Check(); err != nil {

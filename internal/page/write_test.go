@@ -165,9 +165,9 @@ func (f *failing) Write(p []byte) (int, error) {
 }
 
 func TestWriteFails(t *testing.T) {
-	l := labels(t, []string{"query"}, []string{strings.Repeat("q", bufferSize/3)}, []string{strings.Repeat("r", bufferSize/3)})
+	l := labels(t, []string{"query"}, []string{strings.Repeat("q", BufferSize/3)}, []string{strings.Repeat("r", BufferSize/3)})
 	family := Family{Name: "pg_long", Type: spec.Gauge, Columns: []Column{{l, []float64{1, 2}}, {l, []float64{3, 4}}}}
-	for _, left := range []int{0, bufferSize} {
+	for _, left := range []int{0, BufferSize} {
 		if err := Write(&failing{left}, expfmt.FmtText, []Family{family, family}, own()); !errors.Is(err, errGone) {
 			t.Errorf("Write with room for %d bytes: %v, want %v", left, err, errGone)
 		}

@@ -72,7 +72,7 @@ func (s *Server) connect(ctx context.Context, database string) (*Session, error)
 	}
 	session := &Session{
 		conn: conn, database: config.Database, opened: time.Now(),
-		timeout: setupTimeout, texts: map[string]*statement{}, count: s.count,
+		timeout: setupTimeout, texts: map[text]*statement{}, count: s.count,
 	}
 	if err := session.setUp(ctx, s.config.Probe); err != nil {
 		session.close(ctx)

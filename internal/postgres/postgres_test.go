@@ -149,11 +149,30 @@ func TestLostSession(t *testing.T) {
 	}
 }
 
+// fill takes n connections, waiting for the backends of sessions that were just
+// closed to go.
+func fill(t *testing.T, srv *pgtest.Server, n int) {
+	t.Helper()
+	var err error
+	for range 500 {
+		var conn *pgconn.PgConn
+		if conn, err = pgconn.Connect(t.Context(), srv.DSN(pgtest.Nobody, "postgres")); err != nil {
+			time.Sleep(10 * time.Millisecond)
+			continue
+		}
+		t.Cleanup(func() { conn.Close(context.WithoutCancel(t.Context())) })
+		if n--; n == 0 {
+			return
+		}
+	}
+	t.Fatal(err)
+}
+
 // TestRenewal replaces a session that has grown old, and keeps it where the
 // server has no room for a new one.
 func TestRenewal(t *testing.T) {
 	srv := pgtest.New(t, 17, pgtest.Options{Settings: map[string]string{
-		"max_connections": "5", "superuser_reserved_connections": "3", "max_wal_senders": "1", "reserved_connections": "0",
+		"max_connections": "7", "superuser_reserved_connections": "3", "max_wal_senders": "1", "reserved_connections": "0",
 	}})
 	s := open(t, postgres.Config{ConnString: srv.DSN(pgtest.Monitor, "postgres"), MaxAge: time.Millisecond})
 	first := lend(t, s)
@@ -164,8 +183,7 @@ func TestRenewal(t *testing.T) {
 	if first == second || s.Stats().Open != 1 {
 		t.Errorf("an old session was not replaced, %d are open", s.Stats().Open)
 	}
-	srv.Conn(t, pgtest.Nobody, "postgres")
-	time.Sleep(5 * time.Millisecond)
+	fill(t, srv, 3) // the session has the fourth
 	third := lend(t, s)
 	s.Release(t.Context(), third)
 	if third != second || third.Broken() {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"time"
 	"unicode/utf8"
@@ -50,7 +51,7 @@ type Session struct {
 	opened   time.Time
 	timeout  time.Duration // the statement_timeout in force
 	next     int           // number of the next prepared statement
-	texts    map[string]*statement
+	texts    map[text]*statement
 	count    func(queries int, busy time.Duration)
 }
 
@@ -92,7 +93,7 @@ func (s *Session) Run(ctx context.Context, queries []Query, each func(i int, r R
 	}
 	p := s.conn.StartPipeline(ctx)
 	sent := s.send(p, queries)
-	err := s.receive(p, sent, queries, each)
+	err := s.receive(p, sent, each)
 	if err = errors.Join(err, closePipeline(p, s.conn)); err != nil {
 		return fmt.Errorf("run queries: %w", err)
 	}
@@ -101,29 +102,28 @@ func (s *Session) Run(ctx context.Context, queries []Query, each func(i int, r R
 
 // step is one request in the pipeline: a query, or a change of statement_timeout.
 type step struct {
-	query   int // -1: a change of timeout
-	timeout time.Duration
+	query     int // -1: a change of timeout
+	statement *statement
+	timeout   time.Duration
 }
 
 // send writes the requests, with a sync after each.
 func (s *Session) send(p *pgconn.Pipeline, queries []Query) []step {
-	var sent []step
+	sent := make([]step, 0, len(queries)+4)
 	timeout := s.timeout
 	for i, q := range queries {
-		st := s.texts[key(q)]
-		if st.err != nil {
-			sent = append(sent, step{query: i})
-			continue
-		}
-		if q.Timeout != timeout {
-			timeout = q.Timeout
-			p.SendQueryParams(fmt.Sprintf("SET statement_timeout = %d", timeout.Milliseconds()), nil, nil, nil, nil)
+		st := s.texts[text{q.Name, q.SQL}]
+		if st.err == nil {
+			if q.Timeout != timeout {
+				timeout = q.Timeout
+				p.SendQueryParams(fmt.Sprintf("SET statement_timeout = %d", timeout.Milliseconds()), nil, nil, nil, nil)
+				p.SendPipelineSync()
+				sent = append(sent, step{query: -1, timeout: timeout})
+			}
+			p.SendQueryStatement(st.description, nil, nil, binaryFormat)
 			p.SendPipelineSync()
-			sent = append(sent, step{query: -1, timeout: timeout})
 		}
-		p.SendQueryStatement(st.description, nil, nil, binaryFormat)
-		p.SendPipelineSync()
-		sent = append(sent, step{query: i})
+		sent = append(sent, step{query: i, statement: st})
 	}
 	// Flush reports a broken connection, and so will the first read.
 	_ = p.Flush()
@@ -131,49 +131,50 @@ func (s *Session) send(p *pgconn.Pipeline, queries []Query) []step {
 }
 
 // receive reads the answers to sent. The error says that the session was lost.
-func (s *Session) receive(p *pgconn.Pipeline, sent []step, queries []Query, each func(int, Result)) (lost error) {
+func (s *Session) receive(p *pgconn.Pipeline, sent []step, each func(int, Result)) (lost error) {
 	var busy time.Duration
+	queries := 0
 	last := time.Now()
 	for _, st := range sent {
 		var r Result
 		switch {
-		case st.query >= 0 && s.texts[key(queries[st.query])].err != nil:
-			r.Err = s.texts[key(queries[st.query])].err
+		case st.statement != nil && st.statement.err != nil:
+			r.Err = st.statement.err
 		case lost != nil:
 			r.Err = lost
 		default:
-			r.Rows, r.Err = s.answer(p, st, queries)
+			r.Rows, r.Err = s.answer(p, st.statement)
 			if r.Err != nil && s.conn.IsClosed() {
 				lost = r.Err
 			}
 		}
 		now := time.Now()
-		if st.query < 0 {
+		if st.statement == nil {
 			if r.Err == nil {
 				s.timeout = st.timeout
 			}
 			last = now
 			continue
 		}
-		text := s.texts[key(queries[st.query])]
-		r.Elapsed, r.Dropped = now.Sub(last), text.dropped
+		r.Elapsed, r.Dropped = now.Sub(last), st.statement.dropped
 		busy += r.Elapsed
-		s.forgetStale(queries[st.query], r.Err)
+		queries++
+		s.forgetStale(st.statement, r.Err)
 		each(st.query, r)
 		// What each does with the rows is not the server's time.
 		last = time.Now()
 	}
-	s.count(len(queries), busy)
+	s.count(queries, busy)
 	return lost
 }
 
-// answer reads one result and its sync.
-func (s *Session) answer(p *pgconn.Pipeline, st step, queries []Query) (*spec.Rows, error) {
+// answer reads one result and its sync; without a statement there are no rows.
+func (s *Session) answer(p *pgconn.Pipeline, st *statement) (*spec.Rows, error) {
 	var rows *spec.Rows
 	res, err := p.GetResults()
 	if reader, ok := res.(*pgconn.ResultReader); ok && err == nil {
-		if st.query >= 0 {
-			rows, err = s.texts[key(queries[st.query])].read(reader)
+		if st != nil {
+			rows, err = st.read(reader)
 		}
 		if _, closeErr := reader.Close(); err == nil {
 			err = closeErr
@@ -217,29 +218,30 @@ func (st *statement) read(reader *pgconn.ResultReader) (*spec.Rows, error) {
 // forgetStale drops a prepared statement that the server no longer has (a pooler
 // discarded it) or no longer trusts (an extension was updated), so that the next
 // run prepares it anew.
-func (s *Session) forgetStale(q Query, err error) {
+func (s *Session) forgetStale(st *statement, err error) {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && (pg.Code == "26000" || pg.Code == "0A000") {
-		delete(s.texts, key(q))
+		maps.DeleteFunc(s.texts, func(_ text, known *statement) bool { return known == st })
 	}
 }
 
-func key(q Query) string { return q.Name + "\x00" + q.SQL }
+// text is what a prepared statement was made of.
+type text struct{ name, sql string }
 
 // prepare makes sure that every query is prepared, in one round trip for all
 // that are new, and one more for each line a text has to lose.
 func (s *Session) prepare(ctx context.Context, queries []Query) error {
 	type attempt struct {
 		query   Query
-		text    string
+		sql     string
 		dropped []string
 		name    string
 	}
 	var todo []attempt
 	for _, q := range queries {
 		// What could not be prepared is tried anew: a lock on a catalogue passes.
-		if st := s.texts[key(q)]; st == nil || st.err != nil {
-			todo = append(todo, attempt{query: q, text: q.SQL})
+		if st := s.texts[text{q.Name, q.SQL}]; st == nil || st.err != nil {
+			todo = append(todo, attempt{query: q, sql: q.SQL})
 		}
 	}
 	for len(todo) > 0 {
@@ -247,7 +249,7 @@ func (s *Session) prepare(ctx context.Context, queries []Query) error {
 		for i := range todo {
 			s.next++
 			todo[i].name = fmt.Sprintf("pgvigil_%d", s.next)
-			p.SendPrepare(todo[i].name, marked(todo[i].query.Name, todo[i].text), nil)
+			p.SendPrepare(todo[i].name, marked(todo[i].query.Name, todo[i].sql), nil)
 			p.SendPipelineSync()
 		}
 		_ = p.Flush()
@@ -257,11 +259,11 @@ func (s *Session) prepare(ctx context.Context, queries []Query) error {
 			if s.conn.IsClosed() {
 				break
 			}
-			if rest, column, ok := without(a.query.Name, a.text, err); ok {
-				again = append(again, attempt{query: a.query, text: rest, dropped: append(a.dropped, column)})
+			if rest, column, ok := without(a.query.Name, a.sql, err); ok {
+				again = append(again, attempt{query: a.query, sql: rest, dropped: append(a.dropped, column)})
 				continue
 			}
-			s.texts[key(a.query)] = newStatement(description, a.dropped, err)
+			s.texts[text{a.query.Name, a.query.SQL}] = newStatement(description, a.dropped, err)
 		}
 		if err := p.Close(); s.conn.IsClosed() {
 			return fmt.Errorf("prepare queries: %w", errors.Join(err, context.Cause(ctx)))
@@ -327,17 +329,17 @@ func (e *ColumnError) Error() string {
 // Reason is that of all mismatches.
 func (e *ColumnError) Reason() Reason { return ReasonMismatch }
 
-func marked(name, text string) string { return "/* pgvigil " + name + " */\n" + text }
+func marked(name, sql string) string { return "/* pgvigil " + name + " */\n" + sql }
 
 // without leaves out the line that err complains of, if err says that a column
 // does not exist and the line can go.
-func without(name, text string, err error) (rest, column string, ok bool) {
+func without(name, sql string, err error) (rest, column string, ok bool) {
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) || pg.Code != "42703" || pg.Position == 0 {
 		return "", "", false
 	}
 	before := utf8.RuneCountInString(marked(name, ""))
-	return spec.DropLine(text, int(pg.Position)-before)
+	return spec.DropLine(sql, int(pg.Position)-before)
 }
 
 // close ends the session, also when ctx has ended. It waits no longer than

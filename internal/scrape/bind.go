@@ -46,6 +46,26 @@ func (u *unit) bind(run spec.Run, rows *spec.Rows, p *plan, dropped []string) (*
 	return r, nil
 }
 
+// refolded returns the results of other databases that changed with the run of
+// one: label sets of theirs gave way, or came in.
+func (u *unit) refolded(just string) (map[string]*result, error) {
+	if u.fold == nil {
+		return nil, nil
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	results, err := u.fold.others(just)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", u.c.Name, err)
+	}
+	for _, r := range results {
+		if err := r.check(u.maxSeries()); err != nil {
+			return nil, fmt.Errorf("%s: %w", u.c.Name, err)
+		}
+	}
+	return results, nil
+}
+
 // plain takes each row as samples: labels rendered, values by column.
 func (u *unit) plain(run spec.Run, rows *spec.Rows, r *result) error {
 	labels, err := u.newLabels()
@@ -161,18 +181,19 @@ func (r *result) check(most int) error {
 	return nil
 }
 
-// families returns the result's columns as the page wants them, one family for
+// families returns the results' columns as the page wants them, one family for
 // each metric, with a column for each result.
-func families(c spec.Collector, results []*result) []page.Family {
-	fams := make([]page.Family, 0, len(c.Metrics))
-	for i, m := range c.Metrics {
-		f := page.Family{Name: c.FullName(m.Name), Help: m.Help, Type: m.Type}
+func (u *unit) families(results []*result) []page.Family {
+	fams := make([]page.Family, 0, len(u.heads))
+	columns := make([]page.Column, 0, len(u.heads)*len(results))
+	for i, f := range u.heads {
+		first := len(columns)
 		for _, r := range results {
-			if m.Name != spec.Any && r.columns[i] != nil {
-				f.Columns = append(f.Columns, page.Column{Labels: r.labels, Values: r.columns[i]})
+			if r.columns[i] != nil {
+				columns = append(columns, page.Column{Labels: r.labels, Values: r.columns[i]})
 			}
 		}
-		if len(f.Columns) > 0 {
+		if f.Columns = columns[first:]; len(f.Columns) > 0 {
 			fams = append(fams, f)
 		}
 	}

@@ -10,11 +10,11 @@ import (
 // How sticky the shown set of a fold is. A series that comes and goes costs
 // Prometheus more than one that stays, and a dashboard loses it.
 const (
-	tenure        = time.Hour        // a shown label set stays at least this long
-	clearly       = 2.0              // a newcomer must weigh this many times as much
-	settling      = 10 * time.Minute // until then the choice is free: not all databases have been seen
-	choiceEvery   = time.Minute      // how often the shown set is chosen anew
-	changesWindow = 24 * time.Hour   // within which at most limit label sets are replaced
+	tenure        = time.Hour       // a shown label set stays at least this long
+	clearly       = 2.0             // a newcomer must weigh this many times as much
+	settling      = 5 * time.Minute // until then the choice is free: not all databases have been seen
+	choiceEvery   = time.Minute     // how often the shown set is chosen anew
+	changesWindow = 24 * time.Hour  // within which at most limit label sets are replaced
 )
 
 // choose decides which label sets are shown.
@@ -132,5 +132,6 @@ func (f *fold) move(g located, to place, now time.Time) {
 	if to == folded {
 		g.db.hasRest = true
 	}
+	g.db.moved = true
 	g.place, g.since = to, now
 }

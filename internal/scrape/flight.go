@@ -245,9 +245,13 @@ func (e *Engine) choose(s slot, facts postgres.Facts, role spec.Role) *plan {
 // nothing can be shown.
 func (e *Engine) finish(s slot, p *plan, run spec.Run, r postgres.Result) *result {
 	var res *result
+	var others map[string]*result
 	err := r.Err
 	if err == nil {
 		res, err = s.unit.bind(run, r.Rows, p, r.Dropped)
+	}
+	if err == nil {
+		others, err = s.unit.refolded(run.Database)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -261,6 +265,11 @@ func (e *Engine) finish(s slot, p *plan, run spec.Run, r postgres.Result) *resul
 		level.Info(e.logger).Log("msg", "collector works again", "server", e.server.Address(), "collector", s.unit.c.Name, "datname", s.database)
 	}
 	rec.noteSuccess(res)
+	for database, other := range others {
+		if known := e.records[slot{unit: s.unit, database: database}]; known != nil && known.good != nil {
+			known.good = other
+		}
+	}
 	return res
 }
 

@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"maps"
 	"math"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/pgvigil/pgvigil/internal/page"
 	"github.com/pgvigil/pgvigil/internal/spec"
 )
 
@@ -39,6 +37,8 @@ type foldDatabase struct {
 	groups  map[string]*group
 	rest    []float64 // accumulated counters of the remainder, by metric
 	hasRest bool      // something was folded once, so the remainder stays
+	moved   bool      // the shown set has changed since the last result was made
+	columns foldColumns
 	run     uint64
 	last    time.Time
 }
@@ -137,8 +137,9 @@ func (f *fold) add(run spec.Run, rows *spec.Rows, r *result) error {
 		f.take(db, rows, row, cols)
 	}
 	db.end()
+	db.columns = cols
 	f.choose(run.Now)
-	return f.show(run.Database, db, cols, r)
+	return f.show(run.Database, db, r)
 }
 
 // check refuses a result with a key twice or a label NULL before any of it
@@ -275,87 +276,6 @@ func (g *group) is(rows *spec.Rows, row int, labels []int) bool {
 func (db *foldDatabase) end() {
 	maps.DeleteFunc(db.rows, func(_ string, r *foldRow) bool { return r.run != db.run })
 	maps.DeleteFunc(db.groups, func(_ string, g *group) bool { return g.run != db.run })
-}
-
-// show makes the result of one database.
-func (f *fold) show(database string, db *foldDatabase, cols foldColumns, r *result) error {
-	var visible []*group
-	var rest []*group
-	for _, g := range db.groups {
-		if g.place == shown {
-			visible = append(visible, g)
-		} else {
-			rest = append(rest, g)
-		}
-	}
-	slices.SortFunc(visible, func(a, b *group) int { return slices.CompareFunc(a.labels, b.labels, bytes.Compare) })
-	names := f.c.Labels
-	if f.c.Scope == spec.PerDatabase {
-		names = append([]string{"datname"}, names...)
-	}
-	labels, err := page.NewLabels(names...)
-	if err != nil {
-		return err
-	}
-	for _, g := range visible {
-		if err := labels.Append(f.cells(database, g.labels)...); err != nil {
-			return err
-		}
-	}
-	if db.hasRest {
-		other := make([][]byte, len(f.c.Labels))
-		for i := range other {
-			other[i] = []byte(otherLabel)
-		}
-		if err := labels.Append(f.cells(database, other)...); err != nil {
-			return err
-		}
-	}
-	r.labels, r.folded = labels, len(rest)
-	r.columns = make([][]float64, len(f.c.Metrics))
-	for i, at := range cols.metrics {
-		if at >= 0 {
-			r.columns[i] = f.column(i, visible, rest, db)
-		}
-	}
-	return nil
-}
-
-// otherLabel stands for all that is folded.
-const otherLabel = "other"
-
-func (f *fold) cells(database string, labels [][]byte) [][]byte {
-	if f.c.Scope != spec.PerDatabase {
-		return labels
-	}
-	return append([][]byte{[]byte(database)}, labels...)
-}
-
-// column returns the values of one metric: of the shown groups and, last, of the
-// remainder, which has no timestamps.
-func (f *fold) column(i int, visible, rest []*group, db *foldDatabase) []float64 {
-	counter := f.c.Metrics[i].Type == spec.Counter
-	values := make([]float64, 0, len(visible)+1)
-	for _, g := range visible {
-		if counter {
-			values = append(values, g.counters[i])
-		} else {
-			values = append(values, g.gauges[i])
-		}
-	}
-	if !db.hasRest {
-		return values
-	}
-	sum := spec.Absent()
-	switch {
-	case counter:
-		sum = db.rest[i]
-	case !isTimestamp(f.c.Metrics[i].Name):
-		for _, g := range rest {
-			sum = plus(sum, g.gauges[i])
-		}
-	}
-	return append(values, sum)
 }
 
 // delta is what a counter grew by: since its first sight, all of it; since a

@@ -195,6 +195,17 @@ func TestFoldOverDatabases(t *testing.T) {
 	if got := f.run("small", small); len(got) != 2 { // calls and rows of other
 		t.Errorf("the small database shows %v beside two large tables of another", got)
 	}
+	others, err := f.unit.refolded("small")
+	if err != nil || len(others) != 0 {
+		t.Errorf("the large database has a new result although nothing of it moved: %v, %v", others, err)
+	}
+	huge := map[string]object{"1": {name: "h1", size: 1e6}, "2": {name: "h2", size: 1e6}}
+	f.run("huge", huge)
+	others, err = f.unit.refolded("huge")
+	if err != nil || len(others) != 1 || others["large"] == nil || others["large"].labels.Len() != 1 || others["large"].folded != 2 {
+		t.Errorf("the large database's tables gave way, its new result is %v, %v", others["large"], err)
+	}
+	f.unit.forget(func(db string) bool { return db != "huge" })
 	f.unit.forget(func(db string) bool { return db == "small" })
 	if got := f.run("small", small); len(got) <= 3 {
 		t.Errorf("the places of a database that is gone stay taken: %v", got)

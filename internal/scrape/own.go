@@ -56,7 +56,7 @@ func (e *Engine) page(f *flight) []page.Family {
 	defer e.mu.Unlock()
 	o := newOwn()
 	o.add(ownUp, flag(f.up))
-	var fams []page.Family
+	fams := append(make([]page.Family, 0, usualFamilies), o.take(ownUp)...)
 	now := time.Now()
 	bySlot := e.bySlot()
 	for _, u := range e.units {
@@ -73,12 +73,15 @@ func (e *Engine) page(f *flight) []page.Family {
 			o.add(ownInterval, e.rhythm(u, e.took(u)).Seconds(), u.c.Name)
 		}
 		if len(results) > 0 {
-			fams = append(fams, families(u.c, results)...)
+			fams = append(fams, u.families(results)...)
 		}
 	}
 	e.tellServer(o)
-	return slices.Concat(o.take(ownUp), fams, o.families())
+	return append(fams, o.families()...)
 }
+
+// usualFamilies is room for the families of most pages.
+const usualFamilies = 600
 
 // bySlot lists the slots of each unit, by database.
 func (e *Engine) bySlot() map[*unit][]slot {

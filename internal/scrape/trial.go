@@ -40,5 +40,5 @@ func (t *Trial) Page(run spec.Run, facts postgres.Facts, rows *spec.Rows, droppe
 	if err != nil {
 		return nil, err
 	}
-	return families(t.unit.c, []*result{r}), nil
+	return t.unit.families([]*result{r}), nil
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pgvigil/pgvigil/internal/page"
 	"github.com/pgvigil/pgvigil/internal/postgres"
 	"github.com/pgvigil/pgvigil/internal/spec"
 )
@@ -14,7 +15,8 @@ import (
 // guards what is kept: two databases may be read at once.
 type unit struct {
 	c     spec.Collector
-	limit int // label sets a Fold shows
+	heads []page.Family // of the metrics, without columns
+	limit int           // label sets a Fold shows
 
 	mu      sync.Mutex
 	emitter spec.Emitter
@@ -24,6 +26,9 @@ type unit struct {
 
 func newUnit(c spec.Collector, limit int) *unit {
 	u := &unit{c: c, limit: limit}
+	for _, m := range c.Metrics {
+		u.heads = append(u.heads, page.Family{Name: c.FullName(m.Name), Help: m.Help, Type: m.Type})
+	}
 	u.reset()
 	return u
 }

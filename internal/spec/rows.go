@@ -153,6 +153,7 @@ func (r *Rows) Value(row int, name string) float64 {
 // Sink takes the samples of an Emitter.
 type Sink struct {
 	collector Collector
+	metrics   []Metric // declared by name, so without Any
 	rows      *Rows
 	pending   []float64
 	open      bool
@@ -168,14 +169,19 @@ type NamedSample struct {
 
 // NewSink returns a sink for the collector's declared labels and metrics.
 func NewSink(c Collector) *Sink {
-	columns := make([]Column, 0, len(c.Labels)+len(c.Metrics))
+	s := &Sink{collector: c}
+	var columns []Column
 	for _, l := range c.Labels {
 		columns = append(columns, Column{Name: l, Kind: Text})
 	}
 	for _, m := range c.Metrics {
-		columns = append(columns, Column{Name: m.Name, Kind: Value})
+		if m.Name != Any {
+			s.metrics = append(s.metrics, m)
+			columns = append(columns, Column{Name: m.Name, Kind: Value})
+		}
 	}
-	return &Sink{collector: c, rows: NewRows(columns)}
+	s.rows = NewRows(columns)
+	return s
 }
 
 // Row begins a row of samples with the collector's labels, in their order.
@@ -189,7 +195,7 @@ func (s *Sink) Row(labels ...string) {
 		s.rows.AppendText([]byte(l))
 	}
 	s.pending = s.pending[:0]
-	for range s.collector.Metrics {
+	for range s.metrics {
 		s.pending = append(s.pending, Absent())
 	}
 	s.open = true
@@ -197,7 +203,7 @@ func (s *Sink) Row(labels ...string) {
 
 // Set gives the current row's sample of a declared metric. Absent is no sample.
 func (s *Sink) Set(metric string, v float64) {
-	for i, m := range s.collector.Metrics {
+	for i, m := range s.metrics {
 		if m.Name == metric && s.open {
 			s.pending[i] = v
 			return

@@ -1,9 +1,11 @@
 package web
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -135,6 +137,16 @@ func (s *Server) timeout(header http.Header) time.Duration {
 	return max(time.Duration(seconds*float64(time.Second))-s.opt.TimeoutOffset, time.Millisecond)
 }
 
+// buffer returns a buffer that page.Write takes for its own.
+func (s *Server) buffer(out io.Writer) *bufio.Writer {
+	buffer, ok := s.buffers.Get().(*bufio.Writer)
+	if !ok {
+		return bufio.NewWriterSize(out, page.BufferSize)
+	}
+	buffer.Reset(out)
+	return buffer
+}
+
 // write writes a page as the request likes it.
 func (s *Server) write(w http.ResponseWriter, r *http.Request, families []page.Family, own []*dto.MetricFamily) {
 	format := page.Negotiate(r.Header)
@@ -148,7 +160,10 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request, families []page.F
 		return
 	}
 	out, end := s.compress(w, r)
-	err := page.Write(out, format, families, own)
+	buffer := s.buffer(out)
+	err := page.Write(buffer, format, families, own)
+	buffer.Reset(io.Discard)
+	s.buffers.Put(buffer)
 	if err = errors.Join(err, end()); err == nil {
 		return
 	}

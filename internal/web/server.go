@@ -68,6 +68,7 @@ type Server struct {
 	process *process
 	landing *template.Template
 	gzips   sync.Pool  // of *gzip.Writer
+	buffers sync.Pool  // of *bufio.Writer
 	loading sync.Mutex // one reload at a time
 	leaving atomic.Bool
 }

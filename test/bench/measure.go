@@ -45,13 +45,9 @@ type bench struct {
 
 // start runs an exporter as the README's role, the server at host:port.
 func (b *bench) start(ctx context.Context, server string) (*exporter.Process, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := exporter.FreeAddress()
 	if err != nil {
-		return nil, fmt.Errorf("find a free port: %w", err)
-	}
-	address := l.Addr().String()
-	if err := l.Close(); err != nil {
-		return nil, fmt.Errorf("find a free port: %w", err)
+		return nil, err
 	}
 	dsn := fmt.Sprintf("postgres://%s@%s/%s?sslmode=disable", pgtest.Monitor, server, mainDatabase)
 	return exporter.Start(ctx, b.binary, address, dsn)

@@ -31,9 +31,9 @@ func main() {
 }
 
 const (
-	preferredPort = "9187" // that of PostgreSQL exporters
-	upTimeout     = 30 * time.Second
-	poll          = 200 * time.Millisecond
+	preferred = "127.0.0.1:9187" // the port of PostgreSQL exporters
+	upTimeout = 30 * time.Second
+	poll      = 200 * time.Millisecond
 )
 
 // target is a server as the exporter serves it.
@@ -105,13 +105,11 @@ func duration(seconds string) (time.Duration, error) {
 // freeAddress is on the loopback, at the port of PostgreSQL exporters if nobody
 // has it.
 func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:"+preferredPort)
+	l, err := net.Listen("tcp", preferred)
 	if err != nil {
-		if l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-			return "", fmt.Errorf("find a free port: %w", err)
-		}
+		return exporter.FreeAddress()
 	}
-	return l.Addr().String(), l.Close()
+	return preferred, l.Close()
 }
 
 // show waits until every target is up and tells what a scrape of it gives.
