@@ -115,17 +115,18 @@ SELECT s                                       AS name
   FROM pg_catalog.unnest(pg_catalog.string_to_array($1::text, E'\n')) s
  WHERE s <> ''`
 
-// stateSQL gives the role, the start time, and a row for each database, or one
-// without a name where there is none.
-// datconnlimit -2 marks a database left half-dropped (PostgreSQL 16, back-patched).
+// stateSQL reads no table: it answers whatever is locked, and when the lock table
+// is full.
 const stateSQL = `
-SELECT pg_catalog.pg_is_in_recovery()::int::double precision                                AS in_recovery
-     , extract(epoch FROM pg_catalog.pg_postmaster_start_time())::double precision          AS start_time
-     , coalesce(d.datname::text, '')                                                        AS datname
-     , pg_catalog.has_database_privilege(d.oid, 'CONNECT')::int::double precision           AS connect
-  FROM (SELECT 1) AS one
-  LEFT JOIN pg_catalog.pg_database d
-    ON d.datallowconn AND NOT d.datistemplate AND d.datconnlimit <> -2
+SELECT pg_catalog.pg_is_in_recovery()::int::double precision                        AS in_recovery
+     , extract(epoch FROM pg_catalog.pg_postmaster_start_time())::double precision  AS start_time`
+
+// datconnlimit -2 marks a database left half-dropped (PostgreSQL 16, back-patched).
+const databasesSQL = `
+SELECT d.datname::text                                                              AS datname
+     , pg_catalog.has_database_privilege(d.oid, 'CONNECT')::int::double precision   AS connect
+  FROM pg_catalog.pg_database d
+ WHERE d.datallowconn AND NOT d.datistemplate AND d.datconnlimit <> -2
  ORDER BY d.datname`
 
 // lookUp makes the optional settings and fills Facts, in one pipeline.
@@ -226,34 +227,56 @@ func accesses(rows *spec.Rows) map[string]Access {
 	return m
 }
 
-// Look returns the server's state now, in one round trip once it is prepared.
+// Look returns the server's state now, in one round trip once it is prepared. An
+// error that says why the databases are not known comes beside a state that is
+// good but for them; any other error means that the server did not answer.
 func (s *Session) Look(ctx context.Context) (State, error) {
+	queries := []Query{
+		{Name: "state", SQL: stateSQL, Timeout: setupTimeout},
+		{Name: "databases", SQL: databasesSQL, Timeout: setupTimeout},
+	}
 	var state State
-	var failed error
-	err := s.Run(ctx, []Query{{Name: "state", SQL: stateSQL, Timeout: setupTimeout}}, func(_ int, r Result) {
-		if failed = r.Err; failed == nil {
-			state = readState(r.Rows)
+	var failed [2]error
+	lost := s.Run(ctx, queries, func(i int, r Result) {
+		switch failed[i] = r.Err; {
+		case r.Err != nil:
+		case i == 0:
+			state.readServer(r.Rows)
+		default:
+			state.readDatabases(r.Rows)
 		}
 	})
-	if err = errors.Join(failed, err); err != nil {
-		return State{}, fmt.Errorf("look up role and databases: %w", err)
+	switch {
+	case lost != nil || failed[0] != nil:
+		return State{}, fmt.Errorf("look up the role: %w", errors.Join(failed[0], lost))
+	case failed[1] != nil:
+		return state, &DatabasesError{cause: failed[1]}
 	}
 	return state, nil
 }
 
-func readState(rows *spec.Rows) State {
-	state := State{Role: spec.Primary}
-	for i := range rows.Len() {
-		if rows.Value(i, "in_recovery") == 1 {
-			state.Role = spec.Standby
-		}
-		sec, frac := math.Modf(rows.Value(i, "start_time"))
-		state.StartTime = time.Unix(int64(sec), int64(frac*1e9))
-		if name := rows.Text(i, "datname"); name != "" {
-			state.Databases = append(state.Databases, Database{Name: name, Connect: rows.Value(i, "connect") == 1})
-		}
+// DatabasesError says why the databases of a server are not known.
+type DatabasesError struct{ cause error }
+
+// Error tells the cause.
+func (e *DatabasesError) Error() string { return "look up databases: " + e.cause.Error() }
+
+// Unwrap returns the cause.
+func (e *DatabasesError) Unwrap() error { return e.cause }
+
+func (s *State) readServer(rows *spec.Rows) {
+	s.Role = spec.Primary
+	if rows.Value(0, "in_recovery") == 1 {
+		s.Role = spec.Standby
 	}
-	return state
+	sec, frac := math.Modf(rows.Value(0, "start_time"))
+	s.StartTime = time.Unix(int64(sec), int64(frac*1e9))
+}
+
+func (s *State) readDatabases(rows *spec.Rows) {
+	for i := range rows.Len() {
+		s.Databases = append(s.Databases, Database{Name: rows.Text(i, "datname"), Connect: rows.Value(i, "connect") == 1})
+	}
 }
 
 // Has reports whether the state lists a database.

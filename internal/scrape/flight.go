@@ -144,6 +144,11 @@ func (e *Engine) look(ctx context.Context) (*postgres.Session, postgres.State, e
 			return nil, postgres.State{}, err
 		}
 		state, err := session.Look(ctx)
+		var unknown *postgres.DatabasesError
+		if errors.As(err, &unknown) {
+			state.Databases = e.noteUnknownDatabases(unknown)
+			err = nil
+		}
 		if err == nil {
 			return session, state, nil
 		}
@@ -153,6 +158,15 @@ func (e *Engine) look(ctx context.Context) (*postgres.Session, postgres.State, e
 			return nil, postgres.State{}, err
 		}
 	}
+}
+
+// noteUnknownDatabases returns the databases of the scrape before, where this one
+// could not read them: pg_database may be locked.
+func (e *Engine) noteUnknownDatabases(err error) []postgres.Database {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	level.Warn(e.logger).Log("msg", "databases are those of the scrape before", "server", e.server.Address(), "err", err)
+	return e.state.Databases
 }
 
 // noteUp records whether the server answered, and logs when that changes.

@@ -245,6 +245,22 @@ func TestLockedCatalog(t *testing.T) {
 	})
 }
 
+// TestLockedDatabases holds pg_database ACCESS EXCLUSIVE: the server is up all the
+// same, and its databases are those known before.
+func TestLockedDatabases(t *testing.T) {
+	eachHostile(t, func(t *testing.T, major int) {
+		srv := pgtest.New(t, major, pgtest.Options{})
+		db := perDatabase(gauge("dbs", `SELECT 1::double precision AS v`), time.Hour)
+		e := engine(t, srv.DSN(pgtest.Monitor, "postgres"), []spec.Collector{db, one()})
+		wants(t, e.text(t, deadline), `pg_dbs_v{datname="postgres"} 1`)
+		conn := srv.Conn(t, pgtest.Superuser, "postgres")
+		if _, err := conn.Exec(t.Context(), "BEGIN; LOCK TABLE pg_catalog.pg_database IN ACCESS EXCLUSIVE MODE"); err != nil {
+			t.Fatal(err)
+		}
+		wants(t, e.text(t, deadline), "pg_up 1", "pg_one_v 1", `pg_dbs_v{datname="postgres"} 1`, "pgvigil_databases_watched 1")
+	})
+}
+
 // TestPromotion notices a promotion in the next scrape.
 func TestPromotion(t *testing.T) {
 	eachHostile(t, func(t *testing.T, major int) {
