@@ -43,7 +43,8 @@ SELECT pg_catalog.set_config(v.name, v.setting, false) AS setting
 // setupTimeout is the statement_timeout of the queries that open a session.
 const setupTimeout = 2 * time.Second
 
-// connect opens a session and looks up its facts.
+// connect opens a session and looks up its facts. Without a database it is the
+// lasting one, on the database the connection string names.
 func (s *Server) connect(ctx context.Context, database string) (*Session, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.config.ConnectTimeout)
 	defer cancel()
@@ -74,7 +75,11 @@ func (s *Server) connect(ctx context.Context, database string) (*Session, error)
 		conn: conn, database: config.Database, opened: time.Now(),
 		timeout: setupTimeout, texts: map[text]*statement{}, count: s.count,
 	}
-	if err := session.setUp(ctx, s.config.Probe); err != nil {
+	err = session.setUp(ctx, s.config.Probe)
+	if err == nil && database == "" {
+		err = session.identify(ctx)
+	}
+	if err != nil {
 		session.close(ctx)
 		return nil, fmt.Errorf("set up the session: %w", err)
 	}

@@ -20,8 +20,8 @@ type Facts struct {
 	Version string
 	// Major is its major version.
 	Major spec.Version
-	// SystemIdentifier tells clusters apart; a restored clone shares it. Empty
-	// where pg_control_system() is not allowed.
+	// SystemIdentifier tells clusters apart; a restored clone shares it. Looked up
+	// by the lasting session only, and empty where pg_control_system() is denied.
 	SystemIdentifier string
 	// Database is the database of the session.
 	Database string
@@ -79,7 +79,8 @@ SELECT pg_catalog.current_setting('server_version')                         AS v
      , pg_catalog.current_setting('server_version_num')::double precision   AS version_num
      , pg_catalog.current_database()::text                                  AS datname`
 
-// identifierSQL stands alone because managed servers may deny the function.
+// identifierSQL is sent only where the function may be called: managed servers
+// deny it, and each try would be a line in their log.
 const identifierSQL = `
 SELECT system_identifier::text AS system_identifier
   FROM pg_catalog.pg_control_system()`
@@ -134,9 +135,8 @@ func (s *Session) lookUp(ctx context.Context, probe Probe) error {
 	requests := []struct{ name, sql, param string }{
 		{"settings of the session", optional, ""},
 		{"version", versionSQL, ""},
-		{"identifier", identifierSQL, ""},
 		{"extensions", extensionsSQL, ""},
-		{"functions", functionsSQL, strings.Join(probe.Functions, "\n")},
+		{"functions", functionsSQL, strings.Join(append(slices.Clone(probe.Functions), controlSystem), "\n")},
 		{"relations", relationsSQL, strings.Join(probe.Relations, "\n")},
 		{"settings", settingsSQL, strings.Join(probe.Settings, "\n")},
 	}
@@ -154,7 +154,7 @@ func (s *Session) lookUp(ctx context.Context, probe Probe) error {
 	var failed error
 	for _, r := range requests {
 		rows, err := oneOff(p)
-		if err != nil && r.name != "identifier" {
+		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("look up %s: %w", r.name, err))
 		}
 		answers[r.name] = rows
@@ -164,6 +164,26 @@ func (s *Session) lookUp(ctx context.Context, probe Probe) error {
 		return err
 	}
 	s.Facts = readFacts(answers)
+	return nil
+}
+
+// controlSystem tells the system identifier.
+const controlSystem = "pg_catalog.pg_control_system()"
+
+// identify looks up the system identifier, if that is allowed.
+func (s *Session) identify(ctx context.Context) error {
+	if s.Facts.Functions[controlSystem] != Allowed {
+		return nil
+	}
+	var failed error
+	lost := s.Run(ctx, []Query{{Name: "identifier", SQL: identifierSQL, Timeout: setupTimeout}}, func(_ int, r Result) {
+		if failed = r.Err; failed == nil && r.Rows.Len() == 1 {
+			s.Facts.SystemIdentifier = r.Rows.Text(0, "system_identifier")
+		}
+	})
+	if err := errors.Join(failed, lost); err != nil {
+		return fmt.Errorf("look up the system identifier: %w", err)
+	}
 	return nil
 }
 
@@ -203,9 +223,6 @@ func readFacts(answers map[string]*spec.Rows) Facts {
 		Functions:  accesses(answers["functions"]),
 		Relations:  accesses(answers["relations"]),
 		Settings:   map[string]string{},
-	}
-	if id := answers["identifier"]; id != nil && id.Len() == 1 {
-		f.SystemIdentifier = id.Text(0, "system_identifier")
 	}
 	for i, ext := 0, answers["extensions"]; i < ext.Len(); i++ {
 		// An extension whose version is not numbers is as good as absent.

@@ -2,6 +2,7 @@ package scrape
 
 import (
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/pgvigil/pgvigil/internal/page"
@@ -18,6 +19,7 @@ type result struct {
 	samples int
 	folded  int // label sets added up in the remainder
 	at      time.Time
+	served  atomic.Bool // a page has shown it
 }
 
 // bind turns the rows of a run into a result: all of it or an error.

@@ -117,14 +117,13 @@ func (f *fold) replace(all []located, now time.Time) {
 	}
 }
 
-// move puts a group in its place. A group that is folded for the first time
-// brings all its counters to the remainder; one that was shown before has shown
-// them, and brings only what comes.
+// move puts a group in its place. A group that no page has shown brings all its
+// counters to the remainder; one that was shown brings only what comes.
 func (f *fold) move(g located, to place, now time.Time) {
 	if g.place == to {
 		return
 	}
-	if g.place == undecided && to == folded {
+	if to == folded && (g.place == undecided || !g.db.hasServed(g.group)) {
 		for i, v := range g.counters {
 			g.db.rest[i] = plus(g.db.rest[i], v)
 		}
@@ -134,4 +133,10 @@ func (f *fold) move(g located, to place, now time.Time) {
 	}
 	g.db.moved = true
 	g.place, g.since = to, now
+}
+
+// hasServed reports whether a page has shown a group that is in the shown set.
+func (db *foldDatabase) hasServed(g *group) bool {
+	return !g.since.After(db.served) ||
+		db.result != nil && !g.since.After(db.result.at) && db.result.served.Load()
 }

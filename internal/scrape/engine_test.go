@@ -253,6 +253,7 @@ func TestNeeds(t *testing.T) {
 	set := gauge("preparing", `SELECT 1::double precision AS v`)
 	set.Needs.Setting = "max_prepared_transactions"
 	srv := pgtest.New(t, 13, pgtest.Options{Settings: map[string]string{"max_prepared_transactions": "0"}})
+	srv.Exec(t, "REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
 	text := engine(t, srv.DSN(pgtest.Monitor, "postgres"), []spec.Collector{standby, young, ext, hba, wal, set}).text(t, deadline)
 	for collector, reason := range map[string]string{
 		"on_standby": "role", "young": "version", "extended": "extension", "hba": "privilege", "preparing": "setting",

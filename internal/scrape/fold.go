@@ -38,6 +38,8 @@ type foldDatabase struct {
 	rest    []float64 // accumulated counters of the remainder, by metric
 	hasRest bool      // something was folded once, so the remainder stays
 	moved   bool      // the shown set has changed since the last result was made
+	result  *result   // the last that was made
+	served  time.Time // of the last result before it that a page has shown
 	columns foldColumns
 	run     uint64
 	last    time.Time
@@ -234,12 +236,17 @@ func (f *fold) rowOf(db *foldDatabase, rows *spec.Rows, row int, cols foldColumn
 	if known != nil && known.group.is(rows, row, cols.labels) {
 		return known
 	}
-	known = &foldRow{
+	fresh := &foldRow{
 		group:    f.groupOf(db, rows, row, cols),
 		counters: absent(len(cols.metrics)), ranks: absent(len(cols.ranks)),
 	}
-	db.rows[string(key)] = known
-	return known
+	if known != nil && fresh.group.run > 0 {
+		// It joins others, as a partition that is attached: what it counted before
+		// was counted under its own name.
+		fresh.counters, fresh.ranks = known.counters, known.ranks
+	}
+	db.rows[string(key)] = fresh
+	return fresh
 }
 
 func (f *fold) groupOf(db *foldDatabase, rows *spec.Rows, row int, cols foldColumns) *group {

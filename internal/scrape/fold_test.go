@@ -64,6 +64,8 @@ type folder struct {
 	unit *unit
 	plan *plan
 	now  time.Time
+
+	unserved bool // no page shows the results
 }
 
 func newFolder(t *testing.T, limit int) *folder {
@@ -79,6 +81,7 @@ func (f *folder) run(database string, objects map[string]object) map[string]floa
 	if err != nil {
 		f.t.Fatal(err)
 	}
+	r.served.Store(!f.unserved)
 	samples := map[string]float64{}
 	for i, m := range f.unit.c.Metrics {
 		for row, v := range r.columns[i] {
@@ -143,6 +146,34 @@ func TestFoldPartitions(t *testing.T) {
 	}
 	if v := got[at("rows", "a", "root")]; v != 9 {
 		t.Errorf("the root's gauge is %v, want 9", v)
+	}
+}
+
+// TestFoldAttach joins a table to a root it was not under before: its history was
+// counted under its own name, and only what comes is the root's.
+func TestFoldAttach(t *testing.T) {
+	f := newFolder(t, 10)
+	objects := map[string]object{"1": {name: "root", calls: 10}, "2": {name: "alone", calls: 1000}}
+	f.run("a", objects)
+	objects["2"] = object{name: "root", calls: 1005}
+	if v := f.run("a", objects)[at("calls_total", "a", "root")]; v != 15 {
+		t.Errorf("the root shows %v after a table was attached, want 15", v)
+	}
+}
+
+// TestFoldUnserved folds a table that was chosen to be shown and had to give way
+// before any page was made: nothing of it may be lost.
+func TestFoldUnserved(t *testing.T) {
+	f := newFolder(t, 1)
+	f.unserved = true
+	f.run("a", map[string]object{"1": {name: "small", calls: 7, size: 1}})
+	f.run("b", map[string]object{"1": {name: "large", calls: 1, size: 100}})
+	others, err := f.unit.refolded("b")
+	if err != nil || others["a"] == nil {
+		t.Fatalf("the table of the first database did not give way: %v", err)
+	}
+	if v := others["a"].columns[0][0]; v != 7 {
+		t.Errorf("the remainder shows %v, want all of the table, 7", v)
 	}
 }
 

@@ -119,6 +119,7 @@ func (e *Engine) tell(o *own, f *flight, s slot, now time.Time) *result {
 	}
 	series := 0
 	if res != nil {
+		res.served.Store(true)
 		series = res.samples
 		if c.Fold != nil {
 			o.add(ownFolded, float64(res.folded), c.Name, s.database)

@@ -30,7 +30,10 @@ func (f *fold) others(just string) (map[string]*result, error) {
 
 // show makes the result of one database from what is kept of it.
 func (f *fold) show(database string, db *foldDatabase, r *result) error {
-	db.moved = false
+	if db.result != nil && db.result.served.Load() {
+		db.served = db.result.at
+	}
+	db.moved, db.result = false, r
 	var visible []*group
 	var rest []*group
 	for _, g := range db.groups {
