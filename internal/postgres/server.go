@@ -41,7 +41,8 @@ type Stats struct {
 	Busy    time.Duration
 	// Connect is how long the newest session took to open, set up included.
 	Connect time.Duration
-	// ConnectFailures counts connects that failed, by reason.
+	// ConnectFailures counts connects that failed, and sessions that were there
+	// and did not answer, by reason.
 	ConnectFailures map[Reason]uint64
 }
 
@@ -233,19 +234,30 @@ func (s *Server) CloseIdle(ctx context.Context, wanted func(database string) boo
 	}
 }
 
-// open connects and counts.
+// open connects and counts; see CountFailure for the lasting session.
 func (s *Server) open(ctx context.Context, database string) (*Session, error) {
 	began := time.Now()
 	session, err := s.connect(ctx, database)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
-		s.stats.ConnectFailures[ConnectReason(err)]++
+		if database != "" {
+			s.stats.ConnectFailures[ConnectReason(err)]++
+		}
 		return nil, fmt.Errorf("connect: %w", err)
 	}
 	s.stats.Connect = time.Since(began)
 	s.stats.Opened++
 	return session, nil
+}
+
+// CountFailure counts, among the connects that failed, that the lasting session
+// could not be had or did not answer. Main leaves that to its caller, who may know
+// before Main returns.
+func (s *Server) CountFailure(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stats.ConnectFailures[ConnectReason(err)]++
 }
 
 func (s *Server) count(queries int, busy time.Duration) {

@@ -32,6 +32,7 @@ type flight struct {
 	waiting int
 	done    chan struct{}
 
+	decided bool // whether the server is up
 	up      bool
 	results map[*unit]*result
 	planned map[*unit]bool // on-scrape collectors that were sent
@@ -49,7 +50,7 @@ func (e *Engine) Scrape(ctx context.Context, sel Selection) []page.Family {
 	case <-f.done:
 	case <-ctx.Done():
 	}
-	e.leave(f)
+	e.leave(f, errors.Is(ctx.Err(), context.DeadlineExceeded))
 	return e.page(f)
 }
 
@@ -99,15 +100,17 @@ func (e *Engine) join(ctx context.Context, sel Selection) *flight {
 	return f
 }
 
-// leave gives up waiting; a flight nobody waits for is cancelled.
-func (e *Engine) leave(f *flight) {
+// leave ends waiting; a flight that goes on and nobody waits for is cancelled.
+func (e *Engine) leave(f *flight, atDeadline bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	f.waiting--
 	select {
 	case <-f.done:
 	default:
-		e.late++
+		if atDeadline {
+			e.late++
+		}
 		if f.waiting == 0 {
 			f.cancel()
 		}
@@ -116,7 +119,11 @@ func (e *Engine) leave(f *flight) {
 
 // fly is one run.
 func (e *Engine) fly(f *flight) {
+	// A server that does not answer is down when the flight's time is up, not when
+	// the session is given up on: the page goes out between the two.
+	stop := context.AfterFunc(f.ctx, func() { e.noteUp(f, f.ctx.Err()) })
 	session, state, err := e.look(f.ctx)
+	stop()
 	e.noteUp(f, err)
 	if err != nil {
 		return
@@ -169,15 +176,22 @@ func (e *Engine) noteUnknownDatabases(err error) []postgres.Database {
 	return e.state.Databases
 }
 
-// noteUp records whether the server answered, and logs when that changes.
+// noteUp records, once a flight, whether the server answered. It counts why not,
+// and logs when that changes. A flight that nobody waits for tells nothing.
 func (e *Engine) noteUp(f *flight, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	f.up = err == nil
+	if f.decided || errors.Is(f.ctx.Err(), context.Canceled) {
+		return
+	}
+	f.decided, f.up = true, err == nil
+	if err != nil {
+		e.server.CountFailure(err)
+	}
 	switch {
 	case f.up && !(e.wasUp && e.everUp):
 		level.Info(e.logger).Log("msg", "server is up", "server", e.server.Address())
-	case !f.up && (e.wasUp || !e.everUp) && !errors.Is(err, context.Canceled):
+	case !f.up && (e.wasUp || !e.everUp):
 		level.Warn(e.logger).Log("msg", "server is down", "server", e.server.Address(), "reason", postgres.ConnectReason(err), "err", err)
 	}
 	e.wasUp, e.everUp = f.up, true

@@ -148,6 +148,8 @@ func TestFrozen(t *testing.T) {
 		if err := srv.Freeze(); err != nil {
 			t.Fatal(err)
 		}
+		// The session is there, and does not answer: this page says why it is 0.
+		wants(t, e.text(t, 300*time.Millisecond), "pg_up 0", connectFailed("timeout", 1))
 		for range 4 {
 			began := time.Now()
 			text := e.text(t, 300*time.Millisecond)

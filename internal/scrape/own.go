@@ -15,7 +15,7 @@ import (
 // series for each collector, and for each database where it runs per database.
 var (
 	ownUp              = spec.Series{Name: "pg_up", Type: spec.Gauge, Help: "Whether this scrape's own session on the server answered."}
-	ownConnectFailures = spec.Series{Name: "pgvigil_connect_failures_total", Type: spec.Counter, Labels: []string{"reason"}, Help: "Connects to the server that failed, by reason."}
+	ownConnectFailures = spec.Series{Name: "pgvigil_connect_failures_total", Type: spec.Counter, Labels: []string{"reason"}, Help: "Connects to the server that failed, and sessions that were there and did not answer, by reason."}
 	ownConnectSeconds  = spec.Series{Name: "pgvigil_connect_seconds", Type: spec.Gauge, Help: "Time the newest session took to open, its set-up included."}
 	ownSessions        = spec.Series{Name: "pgvigil_sessions_open", Type: spec.Gauge, Help: "Sessions open on the server now."}
 	ownSessionsLimit   = spec.Series{Name: "pgvigil_sessions_limit", Type: spec.Gauge, Help: "Sessions that may be open on the server at once."}
