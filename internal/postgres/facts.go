@@ -295,8 +295,3 @@ func (s *State) readDatabases(rows *spec.Rows) {
 		s.Databases = append(s.Databases, Database{Name: rows.Text(i, "datname"), Connect: rows.Value(i, "connect") == 1})
 	}
 }
-
-// Has reports whether the state lists a database.
-func (s State) Has(database string) bool {
-	return slices.ContainsFunc(s.Databases, func(d Database) bool { return d.Name == database })
-}

@@ -67,9 +67,6 @@ type statement struct {
 // Database is the database the session is connected to.
 func (s *Session) Database() string { return s.database }
 
-// Opened is when the session was opened.
-func (s *Session) Opened() time.Time { return s.opened }
-
 // Broken reports whether the connection is gone.
 func (s *Session) Broken() bool { return s.conn.IsClosed() }
 
