@@ -166,7 +166,7 @@ type backend struct {
 func (st *stage) backends(ctx context.Context) ([]backend, error) {
 	rows, err := st.control.Query(ctx, `
 SELECT pid, datname FROM pg_catalog.pg_stat_activity
- WHERE application_name = 'pgvigil' ORDER BY datname <> $1, backend_start`, mainDatabase)
+ WHERE application_name = 'pgvigil' AND datname IS NOT NULL ORDER BY datname <> $1, backend_start`, mainDatabase)
 	if err != nil {
 		return nil, fmt.Errorf("list the exporter's sessions: %w", err)
 	}
