@@ -21,7 +21,7 @@ type figures struct {
 	turns []turn
 	gzip  time.Duration // exporter CPU of a compressed page
 
-	kept, small pages // of kept results
+	kept, small, own pages // of kept results
 
 	pacedWall                  []time.Duration
 	pacedExporter, pacedServer time.Duration // CPU per scrape, refreshes included

@@ -43,14 +43,18 @@ type bench struct {
 	f        figures
 }
 
-// start runs an exporter as the README's role, the server at host:port.
-func (b *bench) start(ctx context.Context, server string) (*exporter.Process, error) {
+// start runs an exporter, the server at host:port.
+func (b *bench) start(ctx context.Context, server string, args ...string) (*exporter.Process, error) {
 	address, err := exporter.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
-	dsn := fmt.Sprintf("postgres://%s@%s/%s?sslmode=disable", pgtest.Monitor, server, mainDatabase)
-	return exporter.Start(ctx, b.binary, address, dsn)
+	return exporter.Start(ctx, b.binary, address, b.dsn(server), args...)
+}
+
+// dsn logs in as the README's role to the server at host:port.
+func (b *bench) dsn(server string) string {
+	return fmt.Sprintf("postgres://%s@%s/%s?sslmode=disable", pgtest.Monitor, server, mainDatabase)
 }
 
 func (b *bench) server() string {

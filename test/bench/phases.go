@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -89,21 +91,40 @@ func (b *bench) spend(client, server clock, do func() error) (onClient, onServer
 }
 
 // Pages of results that were kept; only the server's state is read with them.
-// The second has few series: it tells what any page costs.
+// The second has few series: it tells what any page costs. The third is the first
+// with the process's own metrics, which are read anew for each page of /metrics.
 const (
-	keptPath  = "/metrics?collect%5B%5D=stat_user_tables"
-	smallPath = "/metrics?collect%5B%5D=xid"
+	keptPath  = "/probe?target=kept&collect%5B%5D=stat_user_tables"
+	smallPath = "/probe?target=kept&collect%5B%5D=xid"
+	ownPath   = "/metrics?collect%5B%5D=stat_user_tables"
 )
 
-// kept gets pages that are written from kept results only.
-func (b *bench) kept(ctx context.Context) error {
+// kept gets pages that are written from kept results only, from an exporter of
+// their own that has the server both as a target and as that of /metrics.
+func (b *bench) kept(ctx context.Context) (err error) {
+	dir, err := os.MkdirTemp("", "pgvigil-bench-*")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	file := filepath.Join(dir, "pgvigil.yml")
+	yaml := fmt.Sprintf("targets: [{name: kept, dsn: %q}]\n", b.dsn(b.server()))
+	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
+		return err
+	}
+	e, err := b.start(ctx, b.server(), "--config.file="+file)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, e.Stop()) }()
+	clock := func() (time.Duration, error) { return cpuTime(e.PID()) }
 	for range b.sizes.turns {
 		for _, k := range []struct {
 			path string
 			into *pages
-		}{{keptPath, &b.f.kept}, {smallPath, &b.f.small}} {
-			spent, _, err := b.spend(b.exporterClock, b.mainClock, func() error {
-				p, err := b.exporter.Get(ctx, k.path, nil)
+		}{{keptPath, &b.f.kept}, {smallPath, &b.f.small}, {ownPath, &b.f.own}} {
+			spent, _, err := b.spend(clock, b.mainClock, func() error {
+				p, err := e.Get(ctx, k.path, nil)
 				k.into.series = p.Series()
 				return err
 			})

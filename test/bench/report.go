@@ -70,6 +70,8 @@ func rows() []row {
 		{"page of kept results: exporter CPU", func(f *figures) string { return ms(f.kept.median()) }},
 		{"small page of kept results: series", func(f *figures) string { return fmt.Sprint(f.small.series) }},
 		{"small page of kept results: exporter CPU", func(f *figures) string { return ms(f.small.median()) }},
+		{"kept results and the process's own metrics: series", func(f *figures) string { return fmt.Sprint(f.own.series) }},
+		{"kept results and the process's own metrics: CPU", func(f *figures) string { return ms(f.own.median()) }},
 		{"paced scrapes: number", func(f *figures) string { return fmt.Sprint(len(f.pacedWall)) }},
 		{"paced scrapes: wall min, median, p95", func(f *figures) string { return spread(f.pacedWall) }},
 		{"paced scrapes: exporter CPU, refreshes included", func(f *figures) string { return ms(f.pacedExporter) }},
