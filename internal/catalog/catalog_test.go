@@ -42,19 +42,6 @@ func TestGeneratedFilesAreCurrent(t *testing.T) {
 	}
 }
 
-// TestReadmeNamesCollectors keeps the README's short table whole.
-func TestReadmeNamesCollectors(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range collector.All() {
-		if !strings.Contains(string(readme), "`"+c.Flag()+"`") {
-			t.Errorf("README.md does not name the collector %s", c.Flag())
-		}
-	}
-}
-
 func TestTable(t *testing.T) {
 	files := fstest.MapFS{
 		"b.go": {Data: []byte(`package collector
