@@ -71,6 +71,7 @@ type Engine struct {
 	state    postgres.State
 	maindb   string // name of the maintenance database
 	late     uint64 // scrapes answered at their deadline, with something missing
+	blind    bool   // the last scrape could not read pg_database
 	wasUp    bool
 	everUp   bool
 }

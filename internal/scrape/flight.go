@@ -26,17 +26,17 @@ func (s Selection) wants(u *unit) bool { return s.Want == nil || s.Want(u.c.Flag
 // flight is one run, shared by the scrapes that overlap it. The engine's lock
 // guards all but done and ctx.
 type flight struct {
-	sel     Selection
-	ctx     context.Context
-	cancel  context.CancelFunc
-	waiting int
-	done    chan struct{}
+	sel      Selection
+	ctx      context.Context
+	cancel   context.CancelFunc
+	deadline time.Time
+	waiting  int
+	done     chan struct{}
 
 	decided bool // whether the server is up
 	up      bool
 	results map[*unit]*result
 	planned map[*unit]bool // on-scrape collectors that were sent
-	elapsed time.Duration
 }
 
 // Scrape runs what is to be run and returns the page's families at the latest
@@ -65,9 +65,11 @@ func (e *Engine) join(ctx context.Context, sel Selection) *flight {
 	if e.closed {
 		return nil
 	}
-	// A flight past its deadline only waits for the server to answer its cancel;
-	// it has nothing more to give.
-	if f := e.flights[sel.Key]; f != nil && f.ctx.Err() == nil {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = time.Now().Add(time.Minute)
+	}
+	if f := e.flights[sel.Key]; f != nil && f.hasTime(deadline) {
 		f.waiting++
 		return f
 	}
@@ -75,29 +77,30 @@ func (e *Engine) join(ctx context.Context, sel Selection) *flight {
 		sel: sel, waiting: 1, done: make(chan struct{}),
 		results: map[*unit]*result{}, planned: map[*unit]bool{},
 	}
-	// The flight outlives the request that started it, for the others that wait.
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		deadline = time.Now().Add(time.Minute)
-	}
-	// It ends a little earlier, so that this very page tells what it ran out of
-	// time for.
-	deadline = deadline.Add(-min(margin, time.Until(deadline)/10))
-	f.ctx, f.cancel = context.WithDeadline(e.ctx, deadline)
+	// The flight outlives the request that started it, for the others that wait,
+	// and ends a little earlier than its page, so that the page tells what it ran
+	// out of time for.
+	f.deadline = deadline.Add(-min(margin, time.Until(deadline)/10))
+	f.ctx, f.cancel = context.WithDeadline(e.ctx, f.deadline)
 	e.flights[sel.Key] = f
 	e.wg.Go(func() {
 		defer f.cancel()
-		began := time.Now()
 		e.fly(f)
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		f.elapsed = time.Since(began)
 		if e.flights[sel.Key] == f {
 			delete(e.flights, sel.Key)
 		}
 		close(f.done)
 	})
 	return f
+}
+
+// hasTime reports whether a scrape with this deadline should join the flight. One
+// past its own deadline only waits for the server to answer its cancel; one that
+// has much less time than the scrape would cost it what it has time for.
+func (f *flight) hasTime(deadline time.Time) bool {
+	return f.ctx.Err() == nil && time.Until(f.deadline) >= time.Until(deadline)/2
 }
 
 // leave ends waiting; a flight that goes on and nobody waits for is cancelled.
@@ -152,12 +155,8 @@ func (e *Engine) look(ctx context.Context) (*postgres.Session, postgres.State, e
 		}
 		state, err := session.Look(ctx)
 		var unknown *postgres.DatabasesError
-		if errors.As(err, &unknown) {
-			state.Databases = e.noteUnknownDatabases(unknown)
-			err = nil
-		}
-		if err == nil {
-			return session, state, nil
+		if err == nil || errors.As(err, &unknown) {
+			return session, e.noteDatabases(state, err), nil
 		}
 		broken := session.Broken()
 		e.server.Release(ctx, session)
@@ -167,13 +166,19 @@ func (e *Engine) look(ctx context.Context) (*postgres.Session, postgres.State, e
 	}
 }
 
-// noteUnknownDatabases returns the databases of the scrape before, where this one
-// could not read them: pg_database may be locked.
-func (e *Engine) noteUnknownDatabases(err error) []postgres.Database {
+// noteDatabases returns the state with the databases of the scrape before, where
+// this one could not read them: pg_database may be locked.
+func (e *Engine) noteDatabases(state postgres.State, unknown error) postgres.State {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	level.Warn(e.logger).Log("msg", "databases are those of the scrape before", "server", e.server.Address(), "err", err)
-	return e.state.Databases
+	if unknown != nil {
+		state.Databases = e.state.Databases
+		if !e.blind {
+			level.Warn(e.logger).Log("msg", "databases are those known before", "server", e.server.Address(), "err", unknown)
+		}
+	}
+	e.blind = unknown != nil
+	return state
 }
 
 // noteUp records, once a flight, whether the server answered. It counts why not,

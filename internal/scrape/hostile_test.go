@@ -201,6 +201,21 @@ func TestDeadline(t *testing.T) {
 	}
 }
 
+// TestHastyScrape lets a scrape with plenty of time not suffer from one with
+// little that came before it.
+func TestHastyScrape(t *testing.T) {
+	srv := servers.On(t, 16)
+	e := engine(t, srv.DSN(pgtest.Monitor, "postgres"), []spec.Collector{
+		gauge("slow", `SELECT 1::double precision AS v
+  FROM pg_catalog.pg_sleep(0.4)`)})
+	e.text(t, deadline)
+	var wg sync.WaitGroup
+	wg.Go(func() { lacks(t, e.text(t, 200*time.Millisecond), "pg_slow_v") })
+	time.Sleep(50 * time.Millisecond)
+	wants(t, e.text(t, deadline), "pg_slow_v 1")
+	wg.Wait()
+}
+
 // TestHangUp cancels the run nobody waits for any more.
 func TestHangUp(t *testing.T) {
 	srv := servers.On(t, 17)
