@@ -120,7 +120,32 @@ func TestLive(t *testing.T) {
 			for _, name := range missing {
 				t.Errorf("nobody shows %s on PostgreSQL %d", name, major)
 			}
+			for _, srv := range []*pgtest.Server{primary, standby} {
+				checkPrivileges(t, srv)
+			}
 		})
+	}
+}
+
+// checkPrivileges scrapes as a superuser and as a role without any grant: each
+// collector succeeds or is skipped, and neither they nor the scrapes before, as
+// pg_monitor, have made an error in the server's log.
+func checkPrivileges(t *testing.T, srv *pgtest.Server) {
+	t.Helper()
+	for _, user := range []string{pgtest.Superuser, pgtest.Nobody} {
+		e := watch(t, srv, user)
+		page := scrapePage(t, e)
+		e.Close()
+		for _, c := range collector.All() {
+			skipped := page.values("pgvigil_collector_skipped", "collector", c.Name)
+			success := page.values("pgvigil_collector_success", "collector", c.Name)
+			if len(skipped)+len(success) == 0 || slices.Contains(success, 0) {
+				t.Errorf("%s as %s: success %v, skipped %v", c.Name, user, success, skipped)
+			}
+		}
+	}
+	if log := srv.Log(); strings.Contains(log, "STATEMENT:  /* pgvigil ") {
+		t.Errorf("a statement made an error in the server's log:\n%s", log)
 	}
 }
 
