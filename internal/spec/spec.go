@@ -44,6 +44,21 @@
 // needs it, the form is wrong.
 //
 // A new field here needs three collectors that want it; until then it is Emit.
+//
+// # What is decided for collectors to come
+//
+// Statements are a Fold: the key is database, user, query and level, the labels
+// merge what they do not tell apart, and the sum is right because counters are
+// added up by key. A reset that a falling counter does not show (stats_since)
+// will be one more column a Fold may name.
+//
+// A collector that needs an extension belongs to the server and runs in a
+// database that has it; today the engine looks in the maintenance database only.
+//
+// A text that asks for what another run has chosen (query texts of the ids that
+// are shown, bloat measured of the worst suspects) wants parameters: an Emitter
+// may then have a second method that gives them, and collectors with one Of share
+// the Emitter. Tables and relations are never named by building SQL.
 package spec
 
 import "time"
