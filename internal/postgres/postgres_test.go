@@ -304,7 +304,7 @@ func TestReasons(t *testing.T) {
 	for code, want := range map[string]postgres.Reason{
 		"57014": postgres.ReasonTimeout, "55P03": postgres.ReasonLockTimeout, "42501": postgres.ReasonPermission,
 		"42P01": postgres.ReasonUndefined, "42703": postgres.ReasonUndefined, "0A000": postgres.ReasonUndefined,
-		"57P01": postgres.ReasonConnection, "40001": postgres.ReasonConflict, "22012": postgres.ReasonOther, "": postgres.ReasonOther,
+		"57P01": postgres.ReasonConnection, "53300": postgres.ReasonConnection, "53200": postgres.ReasonOther, "40001": postgres.ReasonConflict, "22012": postgres.ReasonOther, "": postgres.ReasonOther,
 	} {
 		if got := postgres.QueryReason(pg(code)); got != want {
 			t.Errorf("a query that failed with %q: %s, want %s", code, got, want)

@@ -86,9 +86,11 @@ func stateReason(pg *pgconn.PgError) Reason {
 		return ReasonUndefined
 	case "40001", "40P01":
 		return ReasonConflict
+	case "53300":
+		return ReasonConnection
 	}
 	switch pg.Code[:min(2, len(pg.Code))] {
-	case "08", "57", "53":
+	case "08", "57":
 		return ReasonConnection
 	}
 	return ReasonOther

@@ -278,6 +278,34 @@ func TestLockedDatabases(t *testing.T) {
 	})
 }
 
+// TestFullLockTable fills the lock table, which no look-up of a shared catalogue
+// can do without: the server is up all the same.
+func TestFullLockTable(t *testing.T) {
+	eachHostile(t, func(t *testing.T, major int) {
+		srv := pgtest.New(t, major, pgtest.Options{Settings: map[string]string{"max_locks_per_transaction": "10", "max_connections": "20"}})
+		e := engine(t, srv.DSN(pgtest.Monitor, "postgres"), []spec.Collector{one()})
+		wants(t, e.text(t, deadline), "pg_up 1")
+		conn := srv.Conn(t, pgtest.Superuser, "postgres")
+		if _, err := conn.Exec(t.Context(), "BEGIN"); err != nil {
+			t.Fatal(err)
+		}
+		full := false
+		for i := range 100000 {
+			if _, err := conn.Exec(t.Context(), fmt.Sprintf("SAVEPOINT s; SELECT pg_advisory_xact_lock(%d)", i)); err != nil {
+				if _, err := conn.Exec(t.Context(), "ROLLBACK TO s"); err != nil {
+					t.Fatal(err)
+				}
+				full = true
+				break
+			}
+		}
+		if !full {
+			t.Fatal("the lock table never filled")
+		}
+		wants(t, e.text(t, deadline), "pg_up 1", "pg_one_v 1", "pgvigil_databases_watched 1")
+	})
+}
+
 // TestPromotion notices a promotion in the next scrape.
 func TestPromotion(t *testing.T) {
 	eachHostile(t, func(t *testing.T, major int) {
