@@ -70,7 +70,7 @@ func (s *Session) Database() string { return s.database }
 // Broken reports whether the connection is gone.
 func (s *Session) Broken() bool { return s.conn.IsClosed() }
 
-// binary asks for every column in binary form: a double precision is 8 bytes
+// binaryFormat asks for every column in binary form: a double precision is 8 bytes
 // and costs the server no conversion to decimal, a text is the same in both.
 var binaryFormat = []int16{1}
 
@@ -137,6 +137,7 @@ func (s *Session) receive(p *pgconn.Pipeline, sent []step, each func(int, Result
 		switch {
 		case st.statement != nil && st.statement.err != nil:
 			r.Err = st.statement.err
+			queries-- // it was not sent
 		case lost != nil:
 			r.Err = lost
 		default:

@@ -98,14 +98,14 @@ func (e *Engine) due(s slot, r *record, now time.Time, role spec.Role) bool {
 	if r.running || now.Before(r.held) {
 		return false
 	}
-	rhythm := e.rhythm(s.unit, e.took(s.unit))
+	rhythm := e.rhythm(s.unit)
 	return now.Sub(r.began) >= time.Duration(float64(rhythm)*(1-jitter))
 }
 
 // fresh reports whether a background result may be shown; the caller holds the
 // lock.
 func (e *Engine) fresh(u *unit, r *record, now time.Time) bool {
-	return r.good != nil && now.Sub(r.last) <= ageLimit*e.rhythm(u, e.took(u))
+	return r.good != nil && now.Sub(r.last) <= ageLimit*e.rhythm(u)
 }
 
 // enqueue gives a batch to its lane; the caller holds the lock.

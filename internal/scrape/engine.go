@@ -16,7 +16,6 @@ package scrape
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 
@@ -72,8 +71,8 @@ type Engine struct {
 	maindb   string // name of the maintenance database
 	late     uint64 // scrapes answered at their deadline, with something missing
 	blind    bool   // the last scrape could not read pg_database
-	wasUp    bool
-	everUp   bool
+	wasUp    bool   // in the last scrape
+	told     bool   // the log has said whether the server is up
 }
 
 // tally is what failures are counted by.
@@ -172,6 +171,7 @@ func (e *Engine) noteIdentity(facts postgres.Facts, state postgres.State) bool {
 		level.Warn(e.logger).Log("msg", "another server answers at this address", "server", e.server.Address(), "version", facts.Version)
 		clear(e.records)
 		for _, u := range e.units {
+			u.took = 0
 			u.reset()
 		}
 	default:
@@ -186,9 +186,10 @@ func (e *Engine) noteIdentity(facts postgres.Facts, state postgres.State) bool {
 // dropUnwatched forgets the records of databases that are gone or no longer to
 // be watched; the caller holds the lock.
 func (e *Engine) dropUnwatched() {
-	watched := e.watched()
-	for s := range e.records {
-		if s.database != "" && !slices.Contains(watched, s.database) {
+	watched := set(e.watched())
+	for s, r := range e.records {
+		if s.database != "" && !watched[s.database] {
+			s.unit.took -= r.duration
 			delete(e.records, s)
 		}
 	}
@@ -198,12 +199,20 @@ func (e *Engine) dropUnwatched() {
 // on them.
 func (e *Engine) forgetDatabases() {
 	e.mu.Lock()
-	watched, maindb := e.watched(), e.maindb
+	watched, maindb := set(e.watched()), e.maindb
 	e.mu.Unlock()
 	for _, u := range e.units {
-		u.forget(func(db string) bool { return slices.Contains(watched, db) })
+		u.forget(func(db string) bool { return watched[db] })
 	}
-	e.server.CloseIdle(e.ctx, func(db string) bool { return db == maindb || slices.Contains(watched, db) })
+	e.server.CloseIdle(e.ctx, func(db string) bool { return db == maindb || watched[db] })
+}
+
+func set(names []string) map[string]bool {
+	m := make(map[string]bool, len(names))
+	for _, name := range names {
+		m[name] = true
+	}
+	return m
 }
 
 // watched lists the databases PerDatabase collectors run in; the caller holds
@@ -219,20 +228,8 @@ func (e *Engine) watched() []string {
 }
 
 // rhythm is how often a background collector runs: its Every, or more rarely
-// where its share of the server's time would be too large. took is the time its
-// last runs took, over all databases.
-func (e *Engine) rhythm(u *unit, took time.Duration) time.Duration {
-	return max(u.c.Cost.Every, time.Duration(float64(took)/e.opt.Share))
-}
-
-// took adds up the last runs of a collector over its databases; the caller holds
-// the lock.
-func (e *Engine) took(u *unit) time.Duration {
-	var sum time.Duration
-	for s, r := range e.records {
-		if s.unit == u {
-			sum += r.duration
-		}
-	}
-	return sum
+// where its share of the server's time would be too large. The caller holds the
+// lock.
+func (e *Engine) rhythm(u *unit) time.Duration {
+	return max(u.c.Cost.Every, time.Duration(float64(u.took)/e.opt.Share))
 }

@@ -194,12 +194,12 @@ func (e *Engine) noteUp(f *flight, err error) {
 		e.server.CountFailure(err)
 	}
 	switch {
-	case f.up && !(e.wasUp && e.everUp):
+	case f.up && !e.wasUp:
 		level.Info(e.logger).Log("msg", "server is up", "server", e.server.Address())
-	case !f.up && (e.wasUp || !e.everUp):
+	case !f.up && (e.wasUp || !e.told):
 		level.Warn(e.logger).Log("msg", "server is down", "server", e.server.Address(), "reason", postgres.ConnectReason(err), "err", err)
 	}
-	e.wasUp, e.everUp = f.up, true
+	e.wasUp, e.told = f.up, true
 }
 
 // onScrapeRun is a collector that was chosen for this flight.
@@ -289,6 +289,7 @@ func (e *Engine) finish(s slot, p *plan, run spec.Run, r postgres.Result) *resul
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	rec := e.record(s)
+	s.unit.took += r.Elapsed - rec.duration
 	rec.duration, rec.missing = r.Elapsed, len(r.Dropped)
 	if err != nil {
 		e.noteFailure(s, rec, postgres.QueryReason(err), err)

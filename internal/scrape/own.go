@@ -70,7 +70,7 @@ func (e *Engine) page(f *flight) []page.Family {
 			}
 		}
 		if !u.onScrape() && len(bySlot[u]) > 0 {
-			o.add(ownInterval, e.rhythm(u, e.took(u)).Seconds(), u.c.Name)
+			o.add(ownInterval, e.rhythm(u).Seconds(), u.c.Name)
 		}
 		if len(results) > 0 {
 			fams = append(fams, u.families(results)...)

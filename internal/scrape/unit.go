@@ -18,6 +18,10 @@ type unit struct {
 	heads []page.Family // of the metrics, without columns
 	limit int           // label sets a Fold shows
 
+	// took is what the last runs took, over all databases. The engine's lock
+	// guards it.
+	took time.Duration
+
 	mu      sync.Mutex
 	emitter spec.Emitter
 	fold    *fold
