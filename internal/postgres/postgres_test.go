@@ -123,6 +123,41 @@ func TestRunRepeats(t *testing.T) {
 	}
 }
 
+// TestStaleStatement prepares anew what has other columns than before, which is
+// not called a relation that is missing: that would rest for an hour.
+func TestStaleStatement(t *testing.T) {
+	servers.Each(t, func(t *testing.T, srv *pgtest.Server) {
+		database := srv.Database(t)
+		srv.ExecIn(t, database, "CREATE TABLE stale AS SELECT 1::double precision AS x")
+		s := open(t, postgres.Config{ConnString: srv.DSN(pgtest.Superuser, database)})
+		session := lend(t, s)
+		defer s.Release(t.Context(), session)
+		run := func(sql string) (reason postgres.Reason) {
+			t.Helper()
+			query := postgres.Query{Name: "stale", SQL: sql, Timeout: time.Second}
+			if err := session.Run(t.Context(), []postgres.Query{query}, func(_ int, r postgres.Result) {
+				if r.Err != nil {
+					reason = postgres.QueryReason(r.Err)
+				}
+			}); err != nil {
+				t.Fatal(err)
+			}
+			return reason
+		}
+		const read = "SELECT x FROM public.stale"
+		if reason := run(read); reason != "" {
+			t.Fatalf("the first run failed: %s", reason)
+		}
+		srv.ExecIn(t, database, "ALTER TABLE stale ALTER x TYPE text")
+		if reason := run(read); reason != postgres.ReasonOther {
+			t.Errorf("the run after the change failed for %q, want %q", reason, postgres.ReasonOther)
+		}
+		if reason := run(read); reason != "" {
+			t.Errorf("the statement was not prepared anew: %s", reason)
+		}
+	})
+}
+
 // TestLostSession hands over every result exactly once, also when the server
 // ends the session in the middle.
 func TestLostSession(t *testing.T) {
@@ -304,7 +339,7 @@ func TestReasons(t *testing.T) {
 	for code, want := range map[string]postgres.Reason{
 		"57014": postgres.ReasonTimeout, "55P03": postgres.ReasonLockTimeout, "42501": postgres.ReasonPermission,
 		"42P01": postgres.ReasonUndefined, "42703": postgres.ReasonUndefined, "0A000": postgres.ReasonUndefined,
-		"57P01": postgres.ReasonConnection, "53300": postgres.ReasonConnection, "53200": postgres.ReasonOther, "40001": postgres.ReasonConflict, "22012": postgres.ReasonOther, "": postgres.ReasonOther,
+		"57P01": postgres.ReasonConnection, "53300": postgres.ReasonConnection, "53200": postgres.ReasonOther, "40001": postgres.ReasonConflict, "22012": postgres.ReasonOther, "26000": postgres.ReasonOther, "": postgres.ReasonOther,
 	} {
 		if got := postgres.QueryReason(pg(code)); got != want {
 			t.Errorf("a query that failed with %q: %s, want %s", code, got, want)

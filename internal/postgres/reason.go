@@ -75,6 +75,9 @@ func QueryReason(err error) Reason {
 
 // stateReason maps a SQLSTATE (PostgreSQL 18, appendix A).
 func stateReason(pg *pgconn.PgError) Reason {
+	if isStale(pg) {
+		return ReasonOther // it passes: the next run prepares the text anew
+	}
 	switch pg.Code {
 	case "57014": // query_canceled: statement_timeout, or our own cancel at the deadline
 		return ReasonTimeout
@@ -94,6 +97,13 @@ func stateReason(pg *pgconn.PgError) Reason {
 		return ReasonConnection
 	}
 	return ReasonOther
+}
+
+// isStale reports whether a prepared statement is gone, because a pooler discarded
+// it, or its columns have other types than when it was prepared, because an
+// extension was updated. The second has the SQLSTATE of whatever is not supported.
+func isStale(pg *pgconn.PgError) bool {
+	return pg.Code == "26000" || pg.Code == "0A000" && pg.Routine == "RevalidateCachedQuery"
 }
 
 // ConnectReason returns why a connect failed.

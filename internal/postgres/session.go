@@ -213,12 +213,11 @@ func (st *statement) read(reader *pgconn.ResultReader) (*spec.Rows, error) {
 	return st.rows, nil
 }
 
-// forgetStale drops a prepared statement that the server no longer has (a pooler
-// discarded it) or no longer trusts (an extension was updated), so that the next
-// run prepares it anew.
+// forgetStale drops a prepared statement that the server no longer has or no
+// longer trusts, so that the next run prepares it anew.
 func (s *Session) forgetStale(st *statement, err error) {
 	var pg *pgconn.PgError
-	if errors.As(err, &pg) && (pg.Code == "26000" || pg.Code == "0A000") {
+	if errors.As(err, &pg) && isStale(pg) {
 		maps.DeleteFunc(s.texts, func(_ text, known *statement) bool { return known == st })
 	}
 }
