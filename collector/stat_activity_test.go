@@ -3,6 +3,7 @@ package collector_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -106,6 +107,11 @@ func stream(t *testing.T, srv *pgtest.Server, conn *pgconn.PgConn) {
 // adds tells whether the samples of a metric with these labels add up to this.
 func adds(metric string, want float64, labels ...string) func(snapshot) bool {
 	return func(s snapshot) bool { return s.sum(metric, labels...) == want }
+}
+
+// has tells whether exactly one sample of a metric has these labels, and this value.
+func has(metric string, want float64, labels ...string) func(snapshot) bool {
+	return func(s snapshot) bool { return slices.Equal(s.values(metric, labels...), []float64{want}) }
 }
 
 // all tells whether a page has everything.

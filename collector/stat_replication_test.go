@@ -81,10 +81,10 @@ func TestStatReplication(t *testing.T) {
 func replicationLag(t *testing.T, primary, standby *pgtest.Server, e *scrape.Engine) {
 	standby.Exec(t, "SELECT pg_wal_replay_pause()")
 	primary.Exec(t, "CREATE TABLE t AS SELECT 1 AS i")
-	replays := func(s snapshot) bool { return s.value(t, replayLag, "application_name", "twin") == 0 }
+	replays := has(replayLag, 0, "application_name", "twin")
 	page := eventually(t, e, replayLag, func(s snapshot) bool {
 		// Both have it, and one does not replay it.
-		return !replays(s) && s.sum("pg_stat_replication_flush_lag_bytes") == 0
+		return s.sum(replayLag, "application_name", "twin") > 0 && s.sum("pg_stat_replication_flush_lag_bytes") == 0
 	})
 	if got := page.value(t, "pg_stat_replication_pending_bytes"); got != 0 {
 		t.Errorf("pending_bytes is %v, and all was sent and written", got)
@@ -124,16 +124,25 @@ func replicationSync(t *testing.T, primary *pgtest.Server, e *scrape.Engine) {
 func replicationOthers(t *testing.T, primary *pgtest.Server, e *scrape.Engine) {
 	// As pg_receivewal does, if it never told how far it is.
 	stream(t, primary, walsender(t, primary, pgtest.Superuser, "true"))
-	page := eventually(t, e, "pg_stat_replication_senders", adds("pg_stat_replication_senders", 1, "application_name", "", "state", "streaming"))
-	page.value(t, "pg_stat_replication_pending_bytes", "application_name", "", "slot_type", "physical")
+	page := eventually(t, e, "pg_stat_replication_senders", all(
+		adds("pg_stat_replication_senders", 1, "application_name", "", "state", "streaming"),
+		func(s snapshot) bool {
+			return len(s.values("pg_stat_replication_pending_bytes", "application_name", "", "slot_type", "physical")) == 1
+		},
+	))
 	page.absent(t, replayLag, "application_name", "")
 
 	// As a subscriber does.
 	decoder := walsender(t, primary, pgtest.Superuser, "database")
 	request(t, decoder, "CREATE_REPLICATION_SLOT decoding TEMPORARY LOGICAL test_decoding")
 	send(t, decoder, "START_REPLICATION SLOT decoding LOGICAL 0/0")
-	page = eventually(t, e, "pg_stat_replication_logical_receivers", adds("pg_stat_replication_logical_receivers", 1))
-	page.value(t, "pg_stat_replication_pending_bytes", "application_name", "", "slot_type", "logical", "slot_name", "")
+	// It counts from the moment it holds the slot, and has a place in the WAL once it streams.
+	eventually(t, e, "pg_stat_replication_pending_bytes", all(
+		adds("pg_stat_replication_logical_receivers", 1),
+		func(s snapshot) bool {
+			return len(s.values("pg_stat_replication_pending_bytes", "application_name", "", "slot_type", "logical", "slot_name", "")) == 1
+		},
+	))
 
 	// As pg_basebackup does, over two connections.
 	follower := walsender(t, primary, pgtest.Superuser, "true")
@@ -185,9 +194,7 @@ func TestStatReplicationNone(t *testing.T) {
 
 // sendersOnStandby is a step of TestStandby: the standby feeds another.
 func sendersOnStandby(t *testing.T, c cascade) {
-	page := eventually(t, c.onStandby, replayLag, func(s snapshot) bool {
-		return s.value(t, replayLag, "application_name", "standby1", "slot_name", "standby1") == 0
-	})
+	page := eventually(t, c.onStandby, replayLag, has(replayLag, 0, "application_name", "standby1", "slot_name", "standby1"))
 	page.succeeded(t, "stat_replication", "stat_replication_state", "stat_replication_sync")
 	if got := page.value(t, standbys); got != 1 {
 		t.Errorf("there are %v standbys, want 1", got)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/pgvigil/pgvigil/collector"
 	"github.com/pgvigil/pgvigil/internal/pgtest"
+	"github.com/pgvigil/pgvigil/internal/spec"
 	"github.com/pgvigil/pgvigil/test/exporter"
 )
 
@@ -41,7 +42,7 @@ func TestWholePage(t *testing.T) {
 				t.Fatal(err)
 			}
 			p, err := exporter.Start(t.Context(), binary, freeAddress(t), primary.DSN(pgtest.Monitor, "postgres"),
-				"--config.file="+config, "--collector.stat_activity_application")
+				append(optional(), "--config.file="+config)...)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -68,6 +69,17 @@ func TestWholePage(t *testing.T) {
 			}
 		})
 	}
+}
+
+// optional are the flags that switch on what is off by default.
+func optional() []string {
+	var flags []string
+	for _, c := range collector.All() {
+		if c.Flag() == c.Name && !c.Default {
+			flags = append(flags, "--collector."+c.Name)
+		}
+	}
+	return flags
 }
 
 // fetch reads a page and checks it as promtool and as OpenMetrics would.
@@ -192,6 +204,12 @@ func mayLack(name string, major int) string {
 	}
 	if why := rare(major)[name]; why != "" {
 		return why
+	}
+	for _, c := range collector.All() {
+		denied := c.Needs.Grant != "" && !strings.HasPrefix(c.Needs.Grant, "GRANT pg_monitor ")
+		if denied && slices.ContainsFunc(c.Metrics, func(m spec.Metric) bool { return c.FullName(m.Name) == name }) {
+			return "pg_monitor may not read it"
+		}
 	}
 	return map[string]string{
 		"pgvigil_collector_failures_total":  "nothing failed",

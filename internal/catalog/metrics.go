@@ -112,6 +112,9 @@ func (p part) Wants() string {
 	if len(n.Select) > 0 {
 		wants = append(wants, "SELECT on "+codes(n.Select))
 	}
+	if n.Member != "" {
+		wants = append(wants, "the rights of "+code(n.Member))
+	}
 	if n.Grant != "" {
 		wants = append(wants, "given by "+code(n.Grant))
 	}

@@ -27,9 +27,10 @@ type Facts struct {
 	Database string
 	// Extensions are those installed in this database.
 	Extensions map[string]Extension
-	// Functions, Relations and Settings answer the Probe.
+	// Functions, Relations, Roles and Settings answer the Probe.
 	Functions map[string]Access
 	Relations map[string]Access
+	Roles     map[string]Access
 	Settings  map[string]string
 }
 
@@ -54,6 +55,7 @@ const (
 type Probe struct {
 	Functions []string
 	Relations []string
+	Roles     []string
 	Settings  []string
 }
 
@@ -110,6 +112,14 @@ SELECT r AS name
   FROM pg_catalog.unnest(pg_catalog.string_to_array($1::text, E'\n')) r
  WHERE r <> ''`
 
+const rolesSQL = `
+SELECT r AS name
+     , CASE WHEN pg_catalog.to_regrole(r) IS NULL THEN 1
+            WHEN pg_catalog.pg_has_role(pg_catalog.to_regrole(r), 'USAGE') THEN 3
+            ELSE 2 END::double precision AS access
+  FROM pg_catalog.unnest(pg_catalog.string_to_array($1::text, E'\n')) r
+ WHERE r <> ''`
+
 const settingsSQL = `
 SELECT s                                       AS name
      , pg_catalog.current_setting(s, true)     AS setting
@@ -138,6 +148,7 @@ func (s *Session) lookUp(ctx context.Context, probe Probe) error {
 		{"extensions", extensionsSQL, ""},
 		{"functions", functionsSQL, strings.Join(append(slices.Clone(probe.Functions), controlSystem), "\n")},
 		{"relations", relationsSQL, strings.Join(probe.Relations, "\n")},
+		{"roles", rolesSQL, strings.Join(probe.Roles, "\n")},
 		{"settings", settingsSQL, strings.Join(probe.Settings, "\n")},
 	}
 	p := s.conn.StartPipeline(ctx)
@@ -222,6 +233,7 @@ func readFacts(answers map[string]*spec.Rows) Facts {
 		Extensions: map[string]Extension{},
 		Functions:  accesses(answers["functions"]),
 		Relations:  accesses(answers["relations"]),
+		Roles:      accesses(answers["roles"]),
 		Settings:   map[string]string{},
 	}
 	for i, ext := 0, answers["extensions"]; i < ext.Len(); i++ {

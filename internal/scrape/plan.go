@@ -128,6 +128,11 @@ func unmet(n spec.Needs, facts postgres.Facts, role spec.Role) Skip {
 			return skip
 		}
 	}
+	if n.Member != "" {
+		if skip := denied(facts.Roles[n.Member]); skip != "" {
+			return skip
+		}
+	}
 	if n.Setting != "" {
 		switch facts.Settings[n.Setting] {
 		case "", "off", "none", "0":

@@ -119,11 +119,14 @@ func Probe(collectors []spec.Collector) postgres.Probe {
 	for _, c := range collectors {
 		p.Functions = append(p.Functions, c.Needs.Execute...)
 		p.Relations = append(p.Relations, c.Needs.Select...)
+		if c.Needs.Member != "" {
+			p.Roles = append(p.Roles, c.Needs.Member)
+		}
 		if c.Needs.Setting != "" {
 			p.Settings = append(p.Settings, c.Needs.Setting)
 		}
 	}
-	for _, list := range []*[]string{&p.Functions, &p.Relations, &p.Settings} {
+	for _, list := range []*[]string{&p.Functions, &p.Relations, &p.Roles, &p.Settings} {
 		slices.Sort(*list)
 		*list = slices.Compact(*list)
 	}

@@ -163,6 +163,9 @@ type Needs struct {
 	Execute []string
 	// Select lists relations the role must be allowed to read.
 	Select []string
+	// Member is a role whose rights the role must have: pg_read_all_stats. It is
+	// for what PostgreSQL hides row by row, where no privilege tells beforehand.
+	Member string
 	// Setting must be neither off, none, 0 nor empty.
 	Setting string
 	// Grant is the statement that cures a missing privilege, shown to people.

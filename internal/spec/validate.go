@@ -71,7 +71,7 @@ func (v *validator) about() {
 		v.failf("About is not a sentence with a full stop")
 	}
 	n := v.c.Needs
-	if (len(n.Execute) > 0 || len(n.Select) > 0) && n.Grant == "" {
+	if (len(n.Execute) > 0 || len(n.Select) > 0 || n.Member != "") && n.Grant == "" {
 		v.failf("Needs name a privilege and no Grant that cures it")
 	}
 }
