@@ -97,6 +97,8 @@ func (f *flags) serverFlags(app *kingpin.Application) {
 	set(app, "scrape.timeout-offset", "Time taken off Prometheus' own scrape timeout, so that the page arrives within it.", "0.5s", &f.timeoutOffset, notNegative)
 	set(app, "governor.share", "Part of one core of the server that a collector which does not run with each scrape may take.",
 		strconv.FormatFloat(scrape.DefaultShare, 'g', -1, 64), &f.watch.Share, share)
+	app.Flag("series.max", "Most series of a server that each collector may give, instead of its own budget; 0 lifts all budgets.").PlaceHolder("N").
+		SetValue(&value[int]{name: "series.max", into: &f.watch.MaxSeries, parse: budget})
 	set(app, "log.level", "Least severe messages to log: debug, info, warn or error.", "info", &f.logLevel, oneOf("debug", "info", "warn", "error"))
 	set(app, "log.format", "Format of the log: logfmt or json.", "logfmt", &f.logFormat, oneOf("logfmt", "json"))
 	app.Flag("sql.dump", "Write each collector's SQL to DIR/MAJOR/COLLECTOR.sql, ready for psql, and exit.").NoEnvar().PlaceHolder("DIR").StringVar(&f.sqlDump)
@@ -178,6 +180,21 @@ func atLeast(least int, why string) func(string) (int, error) {
 	}
 }
 
+// budget reads a number of series; none at all is what 0 asks for.
+func budget(s string) (int, error) {
+	n, err := strconv.Atoi(s)
+	switch {
+	case err != nil || n < 0 || n > maxBudget:
+		return 0, fmt.Errorf("%q is not a number of series: write one from 1 to %d, or 0 to lift all budgets", s, maxBudget)
+	case n == 0:
+		return -1, nil
+	}
+	return n, nil
+}
+
+// maxBudget is more than Prometheus takes of one target.
+const maxBudget = 100_000_000
+
 func share(s string) (float64, error) {
 	v, err := strconv.ParseFloat(s, 64)
 	if err != nil || !(v > 0 && v <= 1) {
@@ -218,7 +235,7 @@ type section struct {
 func usageFuncs() template.FuncMap {
 	return template.FuncMap{"sections": func(all []*kingpin.FlagModel) []section {
 		sections := []section{{Title: "Servers"}, {Title: "Web"}, {Title: "Collectors (--no-collector.NAME switches one off)"}, {Title: "Other"}}
-		at := map[string]int{"config": 0, "databases": 0, "sessions": 0, "connect": 0, "scrape": 0, "governor": 0, "web": 1, "collector": 2}
+		at := map[string]int{"config": 0, "databases": 0, "sessions": 0, "connect": 0, "scrape": 0, "governor": 0, "series": 0, "web": 1, "collector": 2}
 		for _, f := range all {
 			prefix, _, _ := strings.Cut(f.Name, ".")
 			i, ok := at[prefix]

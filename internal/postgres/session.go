@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -25,6 +26,26 @@ type Query struct {
 	SQL string
 	// Timeout is the statement_timeout it runs under.
 	Timeout time.Duration
+	// Param is the value of $1, of type text[]; nil where the text has no $1.
+	Param []string
+}
+
+// params returns the parameter in the text form of an array.
+func (q Query) params() [][]byte {
+	if q.Param == nil {
+		return nil
+	}
+	escape := strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+	var b strings.Builder
+	b.WriteByte('{')
+	for i, v := range q.Param {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(`"` + escape.Replace(v) + `"`)
+	}
+	b.WriteByte('}')
+	return [][]byte{[]byte(b.String())}
 }
 
 // Result is what became of a query.
@@ -117,7 +138,7 @@ func (s *Session) send(p *pgconn.Pipeline, queries []Query) []step {
 				p.SendPipelineSync()
 				sent = append(sent, step{query: -1, timeout: timeout})
 			}
-			p.SendQueryStatement(st.description, nil, nil, binaryFormat)
+			p.SendQueryStatement(st.description, q.params(), nil, binaryFormat)
 			p.SendPipelineSync()
 		}
 		sent = append(sent, step{query: i, statement: st})

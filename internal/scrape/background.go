@@ -49,7 +49,7 @@ func (e *Engine) refresh(f *flight, facts postgres.Facts, state postgres.State) 
 		}
 		name := s.database
 		if name == "" {
-			name = facts.Database
+			name = e.place(s.unit, facts)
 		}
 		b := batches[name]
 		if b == nil {
@@ -148,18 +148,8 @@ func (e *Engine) runBatch(b *batch) {
 		e.noteUnread(b, err)
 		return
 	}
-	plans := make([]*plan, 0, len(b.units))
-	queries := make([]postgres.Query, 0, len(b.units))
-	var units []*unit
-	for _, u := range b.units {
-		p := e.choose(b.slot(u), session.Facts, b.role)
-		if p == nil {
-			e.stopped(b.slot(u))
-			continue
-		}
-		units, plans = append(units, u), append(plans, p)
-		queries = append(queries, postgres.Query{Name: u.c.Name, SQL: p.sql, Timeout: u.c.Cost.Timeout})
-	}
+	e.noteExtensions(b.database, session.Facts.Extensions)
+	units, plans, queries := e.compose(b, session.Facts)
 	run := spec.Run{Database: b.database, Role: b.role}
 	// A lost session has been handed over as the failure of each collector.
 	_ = session.Run(ctx, queries, func(i int, r postgres.Result) {
@@ -171,6 +161,46 @@ func (e *Engine) runBatch(b *batch) {
 		e.dueAgain(b, units)
 	}
 	e.server.Return(ctx, session, e.keeps(b.database))
+}
+
+// compose returns the batch's collectors that have something to send, and what.
+func (e *Engine) compose(b *batch, facts postgres.Facts) (units []*unit, plans []*plan, queries []postgres.Query) {
+	for _, u := range b.units {
+		p := e.choose(b.slot(u), facts, b.role)
+		if p == nil {
+			e.searchOn(b.slot(u))
+			e.stopped(b.slot(u))
+			continue
+		}
+		q := postgres.Query{Name: u.c.Name, SQL: p.sql, Timeout: u.c.Cost.Timeout}
+		if u.follow != nil {
+			if q.Param = u.ask(b.database, time.Now()); len(q.Param) == 0 {
+				e.nothingToAsk(b, u)
+				e.stopped(b.slot(u))
+				continue
+			}
+		}
+		units, plans, queries = append(units, u), append(plans, p), append(queries, q)
+	}
+	return units, plans, queries
+}
+
+// nothingToAsk publishes what a following collector has. While that is nothing,
+// because the one it follows has yet to run, it is due again at once.
+func (e *Engine) nothingToAsk(b *batch, u *unit) {
+	res, err := u.answered(b.database, time.Now())
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s := b.slot(u)
+	r := e.record(s)
+	if err != nil {
+		e.noteFailure(s, r, postgres.QueryReason(err), err)
+		return
+	}
+	r.noteSuccess(res)
+	if res.samples == 0 {
+		r.began = time.Time{}
+	}
 }
 
 // patience is how long a batch may take at most: every statement its timeout,
@@ -224,6 +254,9 @@ const retryConnect = time.Minute
 // noteUnread records that a batch had no session. For want of budget, or at the
 // end, that is no failure: the next scrape finds it due.
 func (e *Engine) noteUnread(b *batch, err error) {
+	if !errors.Is(err, postgres.ErrBudget) {
+		e.noteExtensions(b.database, nil)
+	}
 	postponed := errors.Is(err, postgres.ErrBudget) || errors.Is(err, postgres.ErrClosed) || e.ctx.Err() != nil
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -33,7 +33,11 @@ func (u *unit) bind(run spec.Run, rows *spec.Rows, p *plan, dropped []string) (*
 	var err error
 	switch {
 	case u.fold != nil:
-		err = u.fold.add(run, rows, r)
+		err = u.fold.add(u.database(run.Database), run, rows, r)
+	case u.follow != nil:
+		if err = u.follow.take(u.database(run.Database), run.Now, rows); err == nil {
+			err = u.follow.show(u, u.database(run.Database), r)
+		}
 	case u.emitter != nil:
 		err = u.emit(run, rows, r)
 	default:
@@ -56,7 +60,7 @@ func (u *unit) refolded(just string) (map[string]*result, error) {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	results, err := u.fold.others(just)
+	results, err := u.fold.others(u.database(just))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", u.c.Name, err)
 	}

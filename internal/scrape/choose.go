@@ -10,7 +10,7 @@ import (
 // How sticky the shown set of a fold is. A series that comes and goes costs
 // Prometheus more than one that stays, and a dashboard loses it.
 const (
-	tenure        = time.Hour       // a shown label set stays at least this long
+	tenure        = 2 * time.Hour   // a shown label set stays at least this long
 	clearly       = 2.0             // a newcomer must weigh this many times as much
 	settling      = 5 * time.Minute // until then the choice is free: not all databases have been seen
 	choiceEvery   = time.Minute     // how often the shown set is chosen anew
@@ -20,20 +20,19 @@ const (
 // choose decides which label sets are shown.
 func (f *fold) choose(now time.Time) {
 	all := f.weigh()
-	free := f.limit <= 0 || len(all) <= f.limit || now.Sub(f.born) < settling
-	if free {
+	if len(all) <= f.limit || now.Sub(f.born) < settling {
 		f.chooseFreely(all, now)
 		return
 	}
 	inPlace := 0
 	for _, g := range all {
-		if g.group.place == shown {
+		if g.place == shown {
 			inPlace++
 		}
 	}
 	for _, g := range all {
 		// all is heaviest first, so a free place goes to the heaviest.
-		if g.group.place != shown && inPlace < f.limit {
+		if g.place != shown && inPlace < f.limit {
 			f.move(g, shown, now)
 			inPlace++
 		}
@@ -43,7 +42,7 @@ func (f *fold) choose(now time.Time) {
 		f.replace(all, now)
 	}
 	for _, g := range all {
-		if g.group.place == undecided {
+		if g.place == undecided {
 			f.move(g, folded, now)
 		}
 	}
@@ -55,13 +54,16 @@ type located struct {
 	db *foldDatabase
 }
 
-// weigh returns all groups, heaviest first. A group weighs as much as its
-// largest share of any rank: it is big, or it is busy.
+// weigh returns all groups that are there or shown, heaviest first. A group weighs
+// as much as its largest share of any rank: it is big, or it is busy.
 func (f *fold) weigh() []located {
 	var all []located
 	sums := make([]float64, len(f.c.Fold.Rank))
 	for _, db := range f.databases {
 		for _, g := range db.groups {
+			if g.reserved || g.run != db.run && g.place != shown {
+				continue
+			}
 			all = append(all, located{g, db})
 			for i, w := range g.weights {
 				sums[i] += w
@@ -88,7 +90,7 @@ func (f *fold) weigh() []located {
 // chooseFreely shows the heaviest.
 func (f *fold) chooseFreely(all []located, now time.Time) {
 	for i, g := range all {
-		if f.limit <= 0 || i < f.limit {
+		if i < f.limit {
 			f.move(g, shown, now)
 		} else {
 			f.move(g, folded, now)
@@ -117,26 +119,18 @@ func (f *fold) replace(all []located, now time.Time) {
 	}
 }
 
-// move puts a group in its place. A group that no page has shown brings all its
-// counters to the remainder; one that was shown brings only what comes.
+// move puts a group in its place. What it counted and no page has shown goes to
+// the remainder with it.
 func (f *fold) move(g located, to place, now time.Time) {
 	if g.place == to {
 		return
 	}
-	if to == folded && (g.place == undecided || !g.db.hasServed(g.group)) {
-		for i, v := range g.counters {
-			g.db.rest[i] = plus(g.db.rest[i], v)
-		}
-	}
 	if to == folded {
-		g.db.hasRest = true
+		for i, d := range g.settle() {
+			g.rest.counters[i] = plus(g.rest.counters[i], d)
+		}
+		g.rest.used = true
 	}
 	g.db.moved = true
 	g.place, g.since = to, now
-}
-
-// hasServed reports whether a page has shown a group that is in the shown set.
-func (db *foldDatabase) hasServed(g *group) bool {
-	return !g.since.After(db.served) ||
-		db.result != nil && !g.since.After(db.result.at) && db.result.served.Load()
 }

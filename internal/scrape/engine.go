@@ -16,6 +16,8 @@ package scrape
 
 import (
 	"context"
+	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,6 +37,9 @@ type Options struct {
 	// Limits are the label sets shown of collectors with a Fold, by flag, where
 	// they differ from the declared one.
 	Limits map[string]int
+	// MaxSeries replaces the budgets of all collectors: the most series each may
+	// give, or without bound where negative. 0 leaves each its own.
+	MaxSeries int
 	// Share is the part of one core that a background collector's statements may
 	// take; 0 is DefaultShare.
 	Share float64
@@ -67,6 +72,7 @@ type Engine struct {
 	failures map[tally]uint64
 	identity identity
 	lanes    [2]lane
+	found    extensions
 	state    postgres.State
 	maindb   string // name of the maintenance database
 	late     uint64 // scrapes answered at their deadline, with something missing
@@ -103,20 +109,51 @@ func New(ctx context.Context, server *postgres.Server, opt Options) *Engine {
 	}
 	e := &Engine{
 		server: server, opt: opt, logger: opt.Logger,
-		flights: map[string]*flight{}, records: map[slot]*record{}, failures: map[tally]uint64{},
+		flights: map[string]*flight{}, records: map[slot]*record{}, failures: map[tally]uint64{}, found: extensions{},
 	}
 	e.ctx, e.cancel = context.WithCancel(ctx)
 	for _, c := range opt.Collectors {
-		limit := 0
-		if c.Fold != nil {
-			limit = c.Fold.Limit
+		u := newUnit(c, opt.limit(c))
+		switch {
+		case opt.MaxSeries < 0:
+			u.most = math.MaxInt
+		case opt.MaxSeries > 0:
+			u.most = opt.MaxSeries
 		}
-		if l, ok := opt.Limits[c.Flag()]; ok {
-			limit = l
+		e.units = append(e.units, u)
+	}
+	for _, u := range e.units {
+		if u.c.Follow == nil {
+			continue
 		}
-		e.units = append(e.units, newUnit(c, limit))
+		if i := slices.IndexFunc(e.units, func(of *unit) bool { return of.c.Name == u.c.Follow.Of }); i >= 0 {
+			u.of = e.units[i]
+			u.reset()
+		}
 	}
 	return e
+}
+
+// limit is how many label sets a collector's Fold shows.
+func (o Options) limit(c spec.Collector) int {
+	if c.Fold == nil {
+		return 0
+	}
+	limit, chosen := o.Limits[c.Flag()]
+	switch {
+	case chosen:
+	case o.MaxSeries < 0:
+		return 0
+	default:
+		limit = c.Fold.Limit
+	}
+	if o.MaxSeries > 0 {
+		// A place is left for the rest, of one database at least.
+		if most := max(1, o.MaxSeries/len(c.Metrics)-1); limit <= 0 || limit > most {
+			return most
+		}
+	}
+	return limit
 }
 
 // closeGrace is how long Close waits for goodbyes to the server.
@@ -170,6 +207,7 @@ func (e *Engine) noteIdentity(facts postgres.Facts, state postgres.State) bool {
 	case before.system != now.system || before.major != now.major:
 		level.Warn(e.logger).Log("msg", "another server answers at this address", "server", e.server.Address(), "version", facts.Version)
 		clear(e.records)
+		clear(e.found)
 		for _, u := range e.units {
 			u.took = 0
 			u.reset()
@@ -191,6 +229,11 @@ func (e *Engine) dropUnwatched() {
 		if s.database != "" && !watched[s.database] {
 			s.unit.took -= r.duration
 			delete(e.records, s)
+		}
+	}
+	for database := range e.found {
+		if !watched[database] && database != e.maindb {
+			delete(e.found, database)
 		}
 	}
 }

@@ -264,7 +264,7 @@ func (e *Engine) choose(s slot, facts postgres.Facts, role spec.Role) *plan {
 		return nil
 	case skip != "":
 		if r.skip != skip {
-			level.Debug(e.logger).Log("msg", "collector skipped", "server", e.server.Address(), "collector", s.unit.c.Name, "datname", s.database, "reason", string(skip), "cure", s.unit.c.Needs.Grant)
+			level.Debug(e.logger).Log("msg", "collector skipped", "server", e.server.Address(), "collector", s.unit.c.Name, "datname", s.database, "reason", string(skip), "cure", s.unit.cure(skip))
 		}
 		r.noteSkip(skip)
 		return nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"maps"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,16 +16,16 @@ const activityHalf = 30 * time.Minute
 
 // fold keeps the rows of a collector over all databases of a server, decides
 // which label sets are shown, and adds up the others in one remainder for each
-// database.
+// database, or for each value of the labels it keeps.
 //
 // Counters are accumulated from the positive deltas of the underlying rows, so
 // that neither a dropped relation nor a partition that moves makes a sum step
-// back. A label set that comes to be shown shows all it has accumulated, as the
-// server would tell it; what was added to the remainder while it was folded
-// stays there. So increases add up over any window, and no counter falls.
+// back. A delta counts once: for its label set while that is shown, for the
+// remainder while it is folded. So all series there have been add up to what the
+// server has counted, increases add up over any window, and no counter falls.
 type fold struct {
 	c         spec.Collector
-	limit     int
+	limit     int // label sets shown; 0 is all
 	databases map[string]*foldDatabase
 	born      time.Time   // of the first run
 	chosen    time.Time   // when the shown set was last chosen
@@ -35,11 +36,9 @@ type fold struct {
 type foldDatabase struct {
 	rows    map[string]*foldRow
 	groups  map[string]*group
-	rest    []float64 // accumulated counters of the remainder, by metric
-	hasRest bool      // something was folded once, so the remainder stays
-	moved   bool      // the shown set has changed since the last result was made
-	result  *result   // the last that was made
-	served  time.Time // of the last result before it that a page has shown
+	rests   map[string]*remainder
+	moved   bool    // the shown set has changed since the last result was made
+	result  *result // the last that was made
 	columns foldColumns
 	run     uint64
 	last    time.Time
@@ -50,19 +49,29 @@ type foldRow struct {
 	group    *group
 	counters []float64 // as last read, by metric
 	ranks    []float64 // as last read, of the ranks that are counters
+	began    []float64 // as last read, of what tells that the counters began anew
 	run      uint64
 }
 
 // group is one label set: one row, or several that share their labels.
 type group struct {
 	labels   [][]byte
-	counters []float64 // accumulated, by metric
+	rest     *remainder
+	account            // what it counted while it was shown, by metric
 	gauges   []float64 // of this run, by metric
 	weights  []float64 // of each rank: its size now, or its recent growth
 	weight   float64   // its largest share of any rank, when the shown set was chosen
 	place    place
+	reserved bool      // its labels are those of the rest, so it is always folded
 	since    time.Time // in its place since
 	run      uint64
+}
+
+// remainder is what is folded under one label set.
+type remainder struct {
+	labels   [][]byte
+	counters []float64 // accumulated, by metric
+	used     bool      // something was folded once, so it stays
 }
 
 // place is where a label set is on the page.
@@ -78,10 +87,11 @@ func newFold(c spec.Collector, limit int) *fold {
 	return &fold{c: c, limit: limit, databases: map[string]*foldDatabase{}}
 }
 
-// forget drops what is kept of databases that are gone.
+// forget drops what is kept of databases that are gone. What belongs to the server
+// is under no database.
 func (f *fold) forget(watched func(string) bool) {
 	for name := range f.databases {
-		if !watched(name) {
+		if name != "" && !watched(name) {
 			delete(f.databases, name)
 		}
 	}
@@ -94,6 +104,7 @@ type foldColumns struct {
 	labels  []int
 	metrics []int
 	ranks   []int
+	began   []int
 }
 
 func (f *fold) columns(rows *spec.Rows) foldColumns {
@@ -114,18 +125,18 @@ func (f *fold) columns(rows *spec.Rows) foldColumns {
 	for _, rank := range f.c.Fold.Rank {
 		cols.ranks = append(cols.ranks, find(rank, spec.Value))
 	}
+	for _, b := range f.c.Fold.Began {
+		cols.began = append(cols.began, find(b, spec.Value))
+	}
 	return cols
 }
 
-// add takes the rows of one database and makes its result.
-func (f *fold) add(run spec.Run, rows *spec.Rows, r *result) error {
-	db := f.databases[run.Database]
+// add takes the rows of one database, or "" for the server, and makes its result.
+func (f *fold) add(name string, run spec.Run, rows *spec.Rows, r *result) error {
+	db := f.databases[name]
 	if db == nil {
-		db = &foldDatabase{
-			rows: map[string]*foldRow{}, groups: map[string]*group{},
-			rest: absent(len(f.c.Metrics)),
-		}
-		f.databases[run.Database] = db
+		db = &foldDatabase{rows: map[string]*foldRow{}, groups: map[string]*group{}, rests: map[string]*remainder{}}
+		f.databases[name] = db
 	}
 	cols := f.columns(rows)
 	if err := f.check(rows, cols); err != nil {
@@ -135,13 +146,16 @@ func (f *fold) add(run spec.Run, rows *spec.Rows, r *result) error {
 		f.born = run.Now
 	}
 	f.begin(db, run.Now)
+	if f.limit <= 0 {
+		return f.showAll(name, db, rows, cols, r)
+	}
 	for row := range rows.Len() {
 		f.take(db, rows, row, cols)
 	}
-	db.end()
+	f.end(db, run.Now)
 	db.columns = cols
 	f.choose(run.Now)
-	return f.show(run.Database, db, r)
+	return f.show(name, db, r)
 }
 
 // check refuses a result with a key twice or a label NULL before any of it
@@ -193,24 +207,23 @@ func (f *fold) take(db *foldDatabase, rows *spec.Rows, row int, cols foldColumns
 	known := f.rowOf(db, rows, row, cols)
 	g := known.group
 	known.run, g.run = db.run, db.run
+	anew := f.beganAnew(known, rows, row, cols)
 	for i, at := range cols.metrics {
 		if at < 0 {
 			continue
 		}
 		v := rows.ValueAt(row, at)
-		switch {
+		switch m := f.c.Metrics[i]; {
 		case spec.IsAbsent(v):
-		case f.c.Metrics[i].Type == spec.Counter:
-			d := delta(known.counters[i], v)
+		case m.Type == spec.Counter:
+			d := v
+			if !anew {
+				d = delta(known.counters[i], v)
+			}
 			known.counters[i] = v
-			g.counters[i] = plus(g.counters[i], d)
-			if g.place == folded {
-				db.rest[i] = plus(db.rest[i], d)
-			}
-		case isTimestamp(f.c.Metrics[i].Name):
-			if spec.IsAbsent(g.gauges[i]) || v > g.gauges[i] {
-				g.gauges[i] = v
-			}
+			g.count(i, d)
+		case m.Merge == spec.Max || isTimestamp(m.Name):
+			g.gauges[i] = larger(g.gauges[i], v)
 		default:
 			g.gauges[i] = plus(g.gauges[i], v)
 		}
@@ -221,11 +234,44 @@ func (f *fold) take(db *foldDatabase, rows *spec.Rows, row int, cols foldColumns
 		}
 		v := rows.ValueAt(row, at)
 		if isCounter(f.c.Fold.Rank[i]) {
-			v = delta(known.ranks[i], v)
+			if now := v; !anew {
+				v = delta(known.ranks[i], now)
+			}
 			known.ranks[i] = rows.ValueAt(row, at)
 		}
 		g.weights[i] += v
 	}
+}
+
+// beganAnew reports whether the row's counters have begun anew since they were
+// last read, by the columns that tell.
+func (f *fold) beganAnew(known *foldRow, rows *spec.Rows, row int, cols foldColumns) bool {
+	anew := false
+	for i, at := range cols.began {
+		if at < 0 {
+			continue
+		}
+		before, now := known.began[i], rows.ValueAt(row, at)
+		known.began[i] = now
+		if spec.IsAbsent(before) || spec.IsAbsent(now) {
+			continue
+		}
+		if isCounter(f.c.Fold.Began[i]) {
+			anew = anew || now < before
+		} else {
+			anew = anew || now != before
+		}
+	}
+	return anew
+}
+
+// count adds what a counter grew by to where it belongs now.
+func (g *group) count(i int, d float64) {
+	if g.place == folded {
+		g.rest.counters[i] = plus(g.rest.counters[i], d)
+		d = 0 // but it is known to be one that this label set has
+	}
+	g.counters[i] = plus(g.counters[i], d)
 }
 
 // rowOf returns what is kept of a row, new where the row is, or where its labels
@@ -238,36 +284,66 @@ func (f *fold) rowOf(db *foldDatabase, rows *spec.Rows, row int, cols foldColumn
 	}
 	fresh := &foldRow{
 		group:    f.groupOf(db, rows, row, cols),
-		counters: absent(len(cols.metrics)), ranks: absent(len(cols.ranks)),
+		counters: absent(len(cols.metrics)), ranks: absent(len(cols.ranks)), began: absent(len(cols.began)),
 	}
-	if known != nil && fresh.group.run > 0 {
-		// It joins others, as a partition that is attached: what it counted before
-		// was counted under its own name.
-		fresh.counters, fresh.ranks = known.counters, known.ranks
+	if known != nil {
+		// It was renamed, or joins others as a partition that is attached: what it
+		// counted before was counted under its old labels.
+		fresh.counters, fresh.ranks, fresh.began = known.counters, known.ranks, known.began
 	}
 	db.rows[string(key)] = fresh
 	return fresh
 }
 
 func (f *fold) groupOf(db *foldDatabase, rows *spec.Rows, row int, cols foldColumns) *group {
-	var name []byte
 	labels := make([][]byte, len(cols.labels))
 	for i, at := range cols.labels {
 		text, _ := rows.TextAt(row, at)
 		labels[i] = bytes.Clone(text)
-		// PostgreSQL's text has no zero byte.
-		name = append(append(name, text...), 0)
 	}
-	g := db.groups[string(name)]
+	name := joined(labels)
+	g := db.groups[name]
 	if g == nil {
 		g = &group{
-			labels: labels, counters: absent(len(cols.metrics)), gauges: absent(len(cols.metrics)),
-			weights: make([]float64, len(cols.ranks)),
+			labels: labels, account: account{counters: absent(len(cols.metrics))},
+			gauges: absent(len(cols.metrics)), weights: make([]float64, len(cols.ranks)),
 		}
-		db.groups[string(name)] = g
+		db.groups[name] = g
+		if f.limit > 0 {
+			g.rest = f.restOf(db, labels)
+			if g.reserved = slices.EqualFunc(labels, g.rest.labels, bytes.Equal); g.reserved {
+				g.place, g.rest.used = folded, true
+			}
+		}
 	}
 	return g
 }
+
+// restOf returns the remainder that a label set is added up in. There may be as
+// many of them as label sets are shown; beyond that, all labels are other.
+func (f *fold) restOf(db *foldDatabase, labels [][]byte) *remainder {
+	kept := make([][]byte, len(labels))
+	all := make([][]byte, len(labels))
+	for i, name := range f.c.Labels {
+		all[i] = []byte(otherLabel)
+		kept[i] = all[i]
+		if slices.Contains(f.c.Fold.Keep, name) {
+			kept[i] = labels[i]
+		}
+	}
+	if db.rests[joined(kept)] == nil && len(db.rests) >= f.limit {
+		kept = all
+	}
+	rest := db.rests[joined(kept)]
+	if rest == nil {
+		rest = &remainder{labels: kept, counters: absent(len(f.c.Metrics))}
+		db.rests[joined(kept)] = rest
+	}
+	return rest
+}
+
+// joined is one text for several; PostgreSQL's has no zero byte.
+func joined(texts [][]byte) string { return string(bytes.Join(texts, []byte{0})) }
 
 // is reports whether a row has the group's labels.
 func (g *group) is(rows *spec.Rows, row int, labels []int) bool {
@@ -279,10 +355,26 @@ func (g *group) is(rows *spec.Rows, row int, labels []int) bool {
 	return true
 }
 
-// end closes a run: what did not come is gone.
-func (db *foldDatabase) end() {
+// memory is how long it is remembered what a label set that is no longer there
+// had counted: as long as Prometheus is likely to be asked for it in one query.
+const memory = 7 * 24 * time.Hour
+
+// end closes a run: what did not come is gone. Where the server evicts rows, what
+// was shown of them stays, and what was shown once is remembered.
+func (f *fold) end(db *foldDatabase, now time.Time) {
 	maps.DeleteFunc(db.rows, func(_ string, r *foldRow) bool { return r.run != db.run })
-	maps.DeleteFunc(db.groups, func(_ string, g *group) bool { return g.run != db.run })
+	maps.DeleteFunc(db.groups, func(_ string, g *group) bool {
+		switch {
+		case g.run == db.run:
+			return false
+		case !f.c.Fold.Evicts:
+			return true
+		case g.place == shown:
+			return false
+		default:
+			return !g.wasShown() || now.Sub(g.since) > memory
+		}
+	})
 }
 
 // delta is what a counter grew by: since its first sight, all of it; since a
@@ -303,6 +395,22 @@ func plus(sum, v float64) float64 {
 		return v
 	}
 	return sum + v
+}
+
+// minus subtracts, with absent as nothing.
+func minus(a, b float64) float64 {
+	if spec.IsAbsent(a) || spec.IsAbsent(b) {
+		return a
+	}
+	return a - b
+}
+
+// larger returns the larger, with absent as nothing.
+func larger(a, b float64) float64 {
+	if spec.IsAbsent(a) || b > a {
+		return b
+	}
+	return a
 }
 
 func absent(n int) []float64 {

@@ -2,6 +2,7 @@ package scrape
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -243,6 +244,94 @@ func TestFoldOverDatabases(t *testing.T) {
 	}
 }
 
+// TestFoldPromoted: a label set that comes to be shown begins at 0, and goes on
+// where it was when it is shown again; the rest keeps what it counted meanwhile.
+func TestFoldPromoted(t *testing.T) {
+	f := newFolder(t, 1)
+	objects := map[string]object{"1": {name: "first", calls: 10, size: 100}, "2": {name: "second", calls: 5, size: 1}}
+	want := func(first, second, other float64) {
+		t.Helper()
+		got := f.run("a", objects)
+		for name, v := range map[string]float64{"first": first, "second": second, "other": other} {
+			if shown, ok := got[at("calls_total", "a", name)]; ok != (v >= 0) || ok && shown != v {
+				t.Errorf("%s is %v (%v), want %v", name, shown, ok, v)
+			}
+		}
+	}
+	swap := func(first, second float64) {
+		one, two := objects["1"], objects["2"]
+		one.size, two.size, one.calls, two.calls = first, second, one.calls+1, two.calls+1
+		if f.unit.fold.databases["a"].groups["first"].place == shown {
+			two.calls += 3 // so that it is the busier one, too
+		} else {
+			one.calls += 3
+		}
+		objects["1"], objects["2"] = one, two
+		f.now = f.now.Add(2*tenure + settling)
+		f.unit.fold.changes = nil
+	}
+	want(10, -1, 5)
+	swap(1, 100)
+	want(-1, 0, 10) // the second's calls came before it was chosen, and the first's call as it gave way
+	objects["1"] = object{name: "first", calls: 12, size: 1}
+	objects["2"] = object{name: "second", calls: 10, size: 100}
+	want(-1, 1, 11)
+	swap(100, 1)
+	want(10, -1, 16)
+}
+
+// TestFoldBegan: a row whose counters began anew counts whole, although none of
+// them fell.
+func TestFoldBegan(t *testing.T) {
+	f := newFolder(t, 10)
+	f.unit.c.Fold.Began = []string{"size_bytes"}
+	f.unit.reset()
+	objects := map[string]object{"1": {name: "a", calls: 10, size: 1}}
+	f.run("a", objects)
+	objects["1"] = object{name: "a", calls: 12, size: 2}
+	if v := f.run("a", objects)[at("calls_total", "a", "a")]; v != 22 {
+		t.Errorf("calls are %v after 10 and, anew, 12", v)
+	}
+}
+
+// TestFoldReserved: an object that is named as the rest is part of it.
+func TestFoldReserved(t *testing.T) {
+	f := newFolder(t, 1)
+	objects := map[string]object{"1": {name: otherLabel, calls: 10, size: 100}, "2": {name: "a", calls: 5, size: 1}}
+	got := f.run("a", objects)
+	if got[at("calls_total", "a", "a")] != 5 || got[at("calls_total", "a", otherLabel)] != 10 {
+		t.Errorf("the page has %v", got)
+	}
+}
+
+// TestFoldAll shows every label set, and keeps nothing of those that are one row.
+func TestFoldAll(t *testing.T) {
+	f := newFolder(t, 0)
+	objects := map[string]object{
+		"1": {name: "root", calls: 10, rows: 1, at: 3}, "2": {name: "root", calls: 20, rows: 2, at: 9}, "3": {name: "alone", calls: 1, rows: 5},
+	}
+	check := func(root, alone float64) {
+		t.Helper()
+		got := f.run("a", objects)
+		if got[at("calls_total", "a", "root")] != root || got[at("calls_total", "a", "alone")] != alone {
+			t.Errorf("the page has %v, want root %v and alone %v", got, root, alone)
+		}
+	}
+	check(30, 1)
+	if kept := len(f.unit.fold.databases["a"].rows); kept != 2 {
+		t.Errorf("%d rows are kept, want the partitions", kept)
+	}
+	delete(objects, "2")
+	objects["1"] = object{name: "root", calls: 11}
+	objects["3"] = object{name: "alone", calls: 7}
+	check(31, 7)
+	delete(objects, "1")
+	delete(objects, "3")
+	if got := f.run("a", objects); len(got) != 0 {
+		t.Errorf("what was dropped is still there: %v", got)
+	}
+}
+
 func TestFoldRefuses(t *testing.T) {
 	f := newFolder(t, 2)
 	rows := objectRows(map[string]object{"1": {name: "a"}})
@@ -260,51 +349,64 @@ func TestFoldRefuses(t *testing.T) {
 	}
 }
 
-// TestFoldProperty drives random objects that come, grow, are reset, renamed and
-// dropped, and holds that no series ever steps back while it is there, and that
-// all of them together grow by no more than the objects did.
+// TestFoldProperty drives random objects that come, grow, are reset, renamed,
+// evicted and dropped, over pages of which some are never shown. No series ever
+// steps back, and all there have been, each at its last value, add up to what the
+// objects have counted.
 func TestFoldProperty(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range uint64(40) {
 		random := rand.New(rand.NewPCG(seed, 7))
 		f := newFolder(t, 1+random.IntN(8))
+		evicts := seed%2 == 0
+		f.unit.c.Fold.Evicts = evicts
+		f.unit.reset()
 		objects := map[string]object{}
-		before := map[string]float64{}
-		next := 0
+		ever, groups := map[string]float64{}, map[string]*group{}
+		next, recorded, ended := 0, 0.0, 0.0
 		for step := range 300 {
 			f.now = f.now.Add(time.Duration(random.IntN(3600)) * time.Second)
-			grown := change(random, objects, &next)
-			now := f.run("a", objects)
-			shownGrew := 0.0
-			for key, v := range now {
+			recorded += change(random, objects, &next)
+			f.unserved = evicts && random.IntN(3) == 0
+			page := f.run("a", objects)
+			if f.unserved {
+				continue
+			}
+			for key, v := range page {
 				if !strings.HasPrefix(key, "calls_total") {
 					continue
 				}
-				was, ok := before[key]
-				if ok && v < was {
-					t.Fatalf("seed %d, step %d: %s fell from %v to %v", seed, step, key, was, v)
+				g := f.unit.fold.databases["a"].groups[nameIn(key)]
+				switch was := ever[key]; {
+				case evicts || g == groups[key]:
+					if v < was {
+						t.Fatalf("seed %d, step %d: %s fell from %v to %v", seed, step, key, was, v)
+					}
+				default:
+					ended += was // of a dropped object; another has its name now
 				}
-				if ok {
-					shownGrew += v - was
-				}
+				ever[key], groups[key] = v, g
 			}
-			if shownGrew > grown+1e-6 {
-				t.Fatalf("seed %d, step %d: series grew by %v, the objects by %v", seed, step, shownGrew, grown)
+			sum := ended
+			for _, v := range ever {
+				sum += v
 			}
-			before = now
+			if math.Abs(sum-recorded) > 1e-6 {
+				t.Fatalf("seed %d, step %d: all series add up to %v, the objects counted %v", seed, step, sum, recorded)
+			}
 		}
 	}
+}
+
+// nameIn is the relname in a series of objectRows.
+func nameIn(series string) string {
+	_, name, _ := strings.Cut(series, `relname="`)
+	return strings.TrimSuffix(name, `"}`)
 }
 
 // change does random things to the objects and returns what their counters grew
 // by, counting all of a new or reset one.
 func change(random *rand.Rand, objects map[string]object, next *int) float64 {
 	grown := 0.0
-	if len(objects) < 20 {
-		*next++
-		calls := float64(random.IntN(100))
-		objects[fmt.Sprint(*next)] = object{name: fmt.Sprint("t", *next%30), calls: calls, size: random.ExpFloat64()}
-		grown += calls
-	}
 	for key, o := range objects {
 		switch random.IntN(12) {
 		case 0:
@@ -319,14 +421,19 @@ func change(random *rand.Rand, objects map[string]object, next *int) float64 {
 			}
 			o.calls = reset
 		case 2:
-			o.name += "x"
-			grown += o.calls
+			o.name += "x" // what it counted stays under its old name
 		default:
 			d := float64(random.IntN(50))
 			o.calls += d
 			grown += d
 		}
 		objects[key] = o
+	}
+	if len(objects) < 20 {
+		*next++
+		calls := float64(random.IntN(100))
+		objects[fmt.Sprint(*next)] = object{name: fmt.Sprint("t", *next%30), calls: calls, size: random.ExpFloat64()}
+		grown += calls
 	}
 	return grown
 }

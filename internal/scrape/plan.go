@@ -27,6 +27,9 @@ func (u *unit) plan(facts postgres.Facts, role spec.Role) (*plan, Skip, error) {
 		}
 		env.Extension, env.Schema = ext.Version, ext.Schema
 	}
+	if u.c.Follow != nil && u.follow.of == nil && !u.alone {
+		return nil, SkipFollowed, nil
+	}
 	if skip := unmet(u.c.Needs, facts, role); skip != "" {
 		return nil, skip, nil
 	}
@@ -58,6 +61,10 @@ func expected(c spec.Collector, aliases []string) []string {
 	if c.Fold != nil {
 		names = append(names, c.Fold.Key)
 		names = append(names, c.Fold.Rank...)
+		names = append(names, c.Fold.Began...)
+	}
+	if c.Follow != nil {
+		names = append(names, c.Follow.Column)
 	}
 	return slices.DeleteFunc(names, func(n string) bool { return !slices.Contains(aliases, n) })
 }
@@ -88,7 +95,7 @@ func (p *plan) match(c spec.Collector, columns []spec.Column, dropped []string) 
 }
 
 func kindOf(c spec.Collector, name string) spec.Kind {
-	if slices.Contains(c.Labels, name) || c.Fold != nil && c.Fold.Key == name {
+	if slices.Contains(c.Labels, name) || c.Fold != nil && c.Fold.Key == name || c.Follow != nil && c.Follow.Column == name {
 		return spec.Text
 	}
 	return spec.Value
@@ -111,6 +118,7 @@ const (
 	SkipExtension Skip = "extension"
 	SkipPrivilege Skip = "privilege"
 	SkipSetting   Skip = "setting"
+	SkipFollowed  Skip = "followed" // the collector it follows is off
 )
 
 // unmet returns the first need that the server does not meet.
@@ -140,6 +148,20 @@ func unmet(n spec.Needs, facts postgres.Facts, role spec.Role) Skip {
 		}
 	}
 	return ""
+}
+
+// cure is what a person can do about a skip; empty where it is as it should be.
+func (u *unit) cure(skip Skip) string {
+	switch n := u.c.Needs; skip {
+	case SkipPrivilege:
+		return n.Grant
+	case SkipExtension:
+		return "CREATE EXTENSION " + n.Extension
+	case SkipSetting:
+		return "set " + n.Setting
+	default:
+		return ""
+	}
 }
 
 func denied(a postgres.Access) Skip {

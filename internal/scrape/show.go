@@ -2,6 +2,7 @@ package scrape
 
 import (
 	"bytes"
+	"maps"
 	"slices"
 
 	"github.com/pgvigil/pgvigil/internal/page"
@@ -30,25 +31,20 @@ func (f *fold) others(just string) (map[string]*result, error) {
 
 // show makes the result of one database from what is kept of it.
 func (f *fold) show(database string, db *foldDatabase, r *result) error {
-	if db.result != nil && db.result.served.Load() {
-		db.served = db.result.at
-	}
 	db.moved, db.result = false, r
 	var visible []*group
-	var rest []*group
 	for _, g := range db.groups {
 		if g.place == shown {
 			visible = append(visible, g)
-		} else {
-			rest = append(rest, g)
+			g.tell(r)
+		} else if g.run == db.run {
+			r.folded++
 		}
 	}
 	slices.SortFunc(visible, func(a, b *group) int { return slices.CompareFunc(a.labels, b.labels, bytes.Compare) })
-	names := f.c.Labels
-	if f.c.Scope == spec.PerDatabase {
-		names = append([]string{"datname"}, names...)
-	}
-	labels, err := page.NewLabels(names...)
+	rests := slices.SortedFunc(maps.Values(db.rests), func(a, b *remainder) int { return slices.CompareFunc(a.labels, b.labels, bytes.Compare) })
+	rests = slices.DeleteFunc(rests, func(rest *remainder) bool { return !rest.used })
+	labels, err := f.newLabels()
 	if err != nil {
 		return err
 	}
@@ -57,20 +53,16 @@ func (f *fold) show(database string, db *foldDatabase, r *result) error {
 			return err
 		}
 	}
-	if db.hasRest {
-		other := make([][]byte, len(f.c.Labels))
-		for i := range other {
-			other[i] = []byte(otherLabel)
-		}
-		if err := labels.Append(f.cells(database, other)...); err != nil {
+	for _, rest := range rests {
+		if err := labels.Append(f.cells(database, rest.labels)...); err != nil {
 			return err
 		}
 	}
-	r.labels, r.folded = labels, len(rest)
+	r.labels = labels
 	r.columns = make([][]float64, len(f.c.Metrics))
 	for i, at := range db.columns.metrics {
 		if at >= 0 {
-			r.columns[i] = f.column(i, visible, rest, db)
+			r.columns[i] = f.column(i, visible, rests, db)
 		}
 	}
 	return nil
@@ -79,6 +71,14 @@ func (f *fold) show(database string, db *foldDatabase, r *result) error {
 // otherLabel stands for all that is folded.
 const otherLabel = "other"
 
+func (f *fold) newLabels() (*page.Labels, error) {
+	names := f.c.Labels
+	if f.c.Scope == spec.PerDatabase {
+		names = append([]string{"datname"}, names...)
+	}
+	return page.NewLabels(names...)
+}
+
 func (f *fold) cells(database string, labels [][]byte) [][]byte {
 	if f.c.Scope != spec.PerDatabase {
 		return labels
@@ -86,29 +86,44 @@ func (f *fold) cells(database string, labels [][]byte) [][]byte {
 	return append([][]byte{[]byte(database)}, labels...)
 }
 
-// column returns the values of one metric: of the shown groups and, last, of the
-// remainder, which has no timestamps.
-func (f *fold) column(i int, visible, rest []*group, db *foldDatabase) []float64 {
-	counter := f.c.Metrics[i].Type == spec.Counter
-	values := make([]float64, 0, len(visible)+1)
+// column returns the values of one metric: of the shown groups and then of the
+// remainders, which have no timestamps.
+func (f *fold) column(i int, visible []*group, rests []*remainder, db *foldDatabase) []float64 {
+	m := f.c.Metrics[i]
+	values := make([]float64, 0, len(visible)+len(rests))
 	for _, g := range visible {
-		if counter {
+		if m.Type == spec.Counter {
 			values = append(values, g.counters[i])
 		} else {
 			values = append(values, g.gauges[i])
 		}
 	}
-	if !db.hasRest {
-		return values
-	}
-	sum := spec.Absent()
-	switch {
-	case counter:
-		sum = db.rest[i]
-	case !isTimestamp(f.c.Metrics[i].Name):
-		for _, g := range rest {
-			sum = plus(sum, g.gauges[i])
+	sums := map[*remainder]float64{}
+	if m.Type == spec.Gauge && !isTimestamp(m.Name) {
+		for _, g := range db.groups {
+			if g.place == shown {
+				continue
+			}
+			sum, ok := sums[g.rest]
+			if !ok {
+				sum = spec.Absent()
+			}
+			if m.Merge == spec.Max {
+				sums[g.rest] = larger(sum, g.gauges[i])
+			} else {
+				sums[g.rest] = plus(sum, g.gauges[i])
+			}
 		}
 	}
-	return append(values, sum)
+	for _, rest := range rests {
+		sum, ok := sums[rest]
+		switch {
+		case m.Type == spec.Counter:
+			sum = rest.counters[i]
+		case !ok:
+			sum = spec.Absent()
+		}
+		values = append(values, sum)
+	}
+	return values
 }

@@ -17,7 +17,9 @@ func NewTrial(c spec.Collector) *Trial {
 	if c.Fold != nil {
 		limit = c.Fold.Limit
 	}
-	return &Trial{unit: newUnit(c, limit)}
+	t := &Trial{unit: newUnit(c, limit)}
+	t.unit.alone = true
+	return t
 }
 
 // SQL returns the text the collector sends to a server, or why it sends none.

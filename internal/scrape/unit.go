@@ -16,7 +16,10 @@ import (
 type unit struct {
 	c     spec.Collector
 	heads []page.Family // of the metrics, without columns
-	limit int           // label sets a Fold shows
+	limit int           // label sets a Fold shows; 0 is all
+	most  int           // series a run may give; 0 is as declared
+	of    *unit         // that it follows, nil where that is off
+	alone bool          // it is tried without the one it follows
 
 	// took is what the last runs took, over all databases. The engine's lock
 	// guards it.
@@ -25,6 +28,7 @@ type unit struct {
 	mu      sync.Mutex
 	emitter spec.Emitter
 	fold    *fold
+	follow  *follow
 	plans   map[spec.Env]*plan
 }
 
@@ -48,12 +52,17 @@ func (u *unit) reset() {
 	if u.c.Fold != nil {
 		u.fold = newFold(u.c, u.limit)
 	}
+	if u.c.Follow != nil {
+		u.follow = newFollow(u.c, u.of)
+	}
 }
 
 // maxSeries is the most samples a run may give. Who asks for more label sets of a
 // Fold than declared has asked for their series too.
 func (u *unit) maxSeries() int {
 	switch {
+	case u.most > 0:
+		return u.most
 	case u.fold == nil:
 		return u.c.Cost.MaxSeries
 	case u.limit <= 0:
@@ -64,6 +73,33 @@ func (u *unit) maxSeries() int {
 
 // onScrape reports whether the collector runs with the scrape.
 func (u *unit) onScrape() bool { return u.c.Cost.Every == 0 }
+
+// database is under which name the unit keeps what it has of a database: what
+// belongs to the server may be read from one today and from another tomorrow.
+func (u *unit) database(name string) string {
+	if u.c.Scope == spec.PerServer {
+		return ""
+	}
+	return name
+}
+
+// ask returns what a following unit should ask a database for.
+func (u *unit) ask(database string, now time.Time) []string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.follow.ask(u.database(database), now)
+}
+
+// answered returns the result of a following unit that had nothing to ask.
+func (u *unit) answered(database string, now time.Time) (*result, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	r := &result{at: now}
+	if err := u.follow.show(u, u.database(database), r); err != nil {
+		return nil, err
+	}
+	return r, r.check(u.maxSeries())
+}
 
 // slot is one collector on one database; the database is "" for a collector
 // that runs once a server.
@@ -139,5 +175,8 @@ func (u *unit) forget(watched func(string) bool) {
 	defer u.mu.Unlock()
 	if u.fold != nil {
 		u.fold.forget(watched)
+	}
+	if u.follow != nil {
+		u.follow.forget(watched)
 	}
 }

@@ -37,6 +37,9 @@
 // a relation is dropped, a partition leaves its root, or a row moves between
 // shown and folded.
 //
+// A collector that needs an extension belongs to the server, like the extension's
+// data, and runs in a database that has it, whichever that is.
+//
 // Emit is the way out where a column is not a sample: a name column that picks
 // the metric (settings), or state kept between two runs (the proof of a standby's
 // lag, the rate of transaction ids). The factory is called once a target, so
@@ -45,20 +48,21 @@
 //
 // A new field here needs three collectors that want it; until then it is Emit.
 //
-// # What is decided for collectors to come
+// # How a Fold adds up
 //
-// Statements are a Fold: the key is database, user, query and level, the labels
-// merge what they do not tell apart, and the sum is right because counters are
-// added up by key. A reset that a falling counter does not show (stats_since)
-// will be one more column a Fold may name.
+// What a row grows by counts once: for its label set while that is shown, for the
+// rest while it is folded. So a label set that comes to be shown begins where a
+// page last showed it, or at 0, and not at what the server has counted; only what
+// is shown from its first sight on has the server's own number. At any time all
+// series there have been, each at its last value, add up to what the server has
+// counted, and none has ever fallen. A rest that took over what a series had
+// counted would jump, and rate() would show a load that never was.
 //
-// A collector that needs an extension belongs to the server and runs in a
-// database that has it; today the engine looks in the maintenance database only.
+// # What asks for what another has chosen
 //
-// A text that asks for what another run has chosen (query texts of the ids that
-// are shown, bloat measured of the worst suspects) wants parameters: an Emitter
-// may then have a second method that gives them, and collectors with one Of share
-// the Emitter. Tables and relations are never named by building SQL.
+// The texts of statements and the measuring of bloat are costly, and wanted only
+// of what is shown. Such a collector Follows the one that shows it, and gets the
+// keys as a parameter. Tables and relations are never named by building SQL.
 package spec
 
 import "time"
@@ -94,6 +98,8 @@ type Collector struct {
 	Metrics []Metric
 	// Fold bounds a collector that has a row for each object of a database.
 	Fold *Fold
+	// Follow asks only for what another collector's Fold shows.
+	Follow *Follow
 	// Emit makes, once for each target, what turns rows into samples where a
 	// column is not itself a sample. Nil for most collectors.
 	Emit func() Emitter
@@ -221,7 +227,20 @@ type Metric struct {
 	Type Type
 	// Help is one sentence with a full stop.
 	Help string
+	// Merge says what becomes of a gauge where a Fold makes one row of several.
+	Merge Merge
 }
+
+// Merge is a rule for gauges.
+type Merge uint8
+
+const (
+	// Sum adds, which is right for counts and bytes. Timestamps are never added:
+	// of several the latest counts, and of what is folded none.
+	Sum Merge = iota
+	// Max takes the largest, which is right for ages and ratios.
+	Max
+)
 
 // Any as a metric's name declares a pattern: Emit makes the names, each with
 // the collector's prefix.
@@ -245,6 +264,30 @@ type Fold struct {
 	Rank []string
 	// Limit is the default number of label sets shown, over all databases.
 	Limit int
+	// Keep lists labels that the rest keeps: it is added up for each of their
+	// values. Collectors per database keep datname anyway.
+	Keep []string
+	// Began lists value columns that tell when a row's counters began anew: one
+	// that ends in _total when it falls, any other when it changes. Without, each
+	// counter begins anew by itself when it falls.
+	Began []string
+	// Evicts says that the server forgets rows and may take them up again. What
+	// was shown of them stays until something heavier takes its place.
+	Evicts bool
+}
+
+// Follow makes a collector's query take one parameter, $1 of type text[]: the
+// values that a column of another collector's Fold has in the rows it shows in
+// the same database, heaviest first. A value is asked for once in a while only;
+// its rows are kept meanwhile, and dropped when it is no longer shown. Nothing is
+// sent while there is nothing to ask.
+type Follow struct {
+	// Of names the collector that has the Fold.
+	Of string
+	// Column is a text column of both: a label or the Key of that Fold.
+	Column string
+	// For is how long an answer holds; 0 is as long as the value is shown.
+	For time.Duration
 }
 
 // Run is what an Emitter may know of the run it is called in.

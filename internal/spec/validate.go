@@ -22,6 +22,7 @@ func Validate(c Collector) error {
 	v.metrics()
 	v.queries()
 	v.fold()
+	v.follow()
 	return errors.Join(v.errs...)
 }
 
@@ -50,8 +51,25 @@ func ValidateAll(all []Collector) error {
 		if !names[c.Flag()] {
 			errs = append(errs, fmt.Errorf("%s: Of names no collector: %q", c.Name, c.Of))
 		}
+		if c.Follow != nil {
+			errs = append(errs, followed(c, all))
+		}
 	}
 	return errors.Join(errs...)
+}
+
+// followed checks that a collector follows one that can be followed.
+func followed(c Collector, all []Collector) error {
+	i := slices.IndexFunc(all, func(other Collector) bool { return other.Name == c.Follow.Of })
+	switch {
+	case i < 0:
+		return fmt.Errorf("%s: Follow.Of names no collector: %q", c.Name, c.Follow.Of)
+	case all[i].Fold == nil || all[i].Scope != c.Scope:
+		return fmt.Errorf("%s: %s has no Fold, or another Scope", c.Name, c.Follow.Of)
+	case all[i].Fold.Key != c.Follow.Column && !slices.Contains(all[i].Labels, c.Follow.Column):
+		return fmt.Errorf("%s: %q is neither Key nor label of %s", c.Name, c.Follow.Column, c.Follow.Of)
+	}
+	return nil
 }
 
 type validator struct {
@@ -86,6 +104,9 @@ func (v *validator) cost() {
 	}
 	if cost.Locks == "" {
 		v.failf(`Cost.Locks is not set; write "none" if there are none`)
+	}
+	if v.c.Scope == PerServer && v.c.Needs.Extension != "" && cost.Every == 0 {
+		v.failf("Cost.Every is 0, but a collector that needs an extension cannot run with the scrape: it may live in another database")
 	}
 	if v.c.Scope == PerDatabase && cost.Every == 0 {
 		v.failf("Cost.Every is 0, but a collector per database cannot run with the scrape")
@@ -224,5 +245,28 @@ func (v *validator) fold() {
 	}
 	if slices.Contains(v.c.Labels, f.Key) {
 		v.failf("Fold.Key %q is a label too", f.Key)
+	}
+	for _, l := range f.Keep {
+		if !slices.Contains(v.c.Labels, l) {
+			v.failf("Fold.Keep has %q, which is no label", l)
+		}
+	}
+}
+
+func (v *validator) follow() {
+	f := v.c.Follow
+	if f == nil {
+		return
+	}
+	if v.c.Fold != nil || v.c.Emit != nil {
+		v.failf("has Follow beside Fold or Emit")
+	}
+	if f.Of == "" || f.Column == "" || v.c.Cost.Every == 0 {
+		v.failf("Follow needs Of and Column, and the collector a rhythm of its own")
+	}
+	for _, q := range v.c.Queries {
+		if !strings.Contains(q.SQL, "$1") {
+			v.failf("Follow gives a parameter, and the text has no $1")
+		}
 	}
 }

@@ -22,6 +22,9 @@ type Watch struct {
 	// Limits are the label sets shown of collectors with a Fold, by flag, where
 	// they differ from the declared one.
 	Limits map[string]int
+	// MaxSeries replaces the budgets of all collectors; negative is without bound,
+	// 0 leaves each its own.
+	MaxSeries int
 	// Databases are those that collectors per database run in.
 	Databases config.Databases
 	// Sessions bound the sessions on each server.
@@ -92,6 +95,6 @@ func (w Watch) open(ctx context.Context, t config.Target, logger log.Logger) (*s
 		logger = log.With(logger, "target", t.Name)
 	}
 	return scrape.New(ctx, server, scrape.Options{
-		Collectors: collectors, Watch: watch, Limits: w.Limits, Share: w.Share, Logger: logger,
+		Collectors: collectors, Watch: watch, Limits: w.Limits, MaxSeries: w.MaxSeries, Share: w.Share, Logger: logger,
 	}), nil
 }
