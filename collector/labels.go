@@ -14,6 +14,8 @@ func Labels() map[string]string {
 		"invalidation_reason": "why the replication slot was invalidated; empty while it was not",
 		"mode":                "lock mode as pg_locks writes it, in lower case",
 		"name":                "name of the setting, as in pg_settings",
+		"query":               "text of the query, normalised, on one line",
+		"queryid":             "queryid of pg_stat_statements; other for the folded rest",
 		"relname":             "name of the table; other for the folded rest",
 		"rolname":             "name of the role",
 		"schemaname":          "name of the schema; other for the folded rest",

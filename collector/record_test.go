@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -66,7 +67,7 @@ func environment(c spec.Collector, major spec.Version) spec.Env {
 func fullFacts(major spec.Version, c spec.Collector) postgres.Facts {
 	f := postgres.Facts{Major: major, Extensions: map[string]postgres.Extension{}, Settings: map[string]string{}}
 	if name := c.Needs.Extension; name != "" {
-		f.Extensions[name] = postgres.Extension{Version: shipped(name, major), Schema: "public"}
+		f.Extensions[name] = postgres.Extension{Version: shipped(name, major), Schema: "public", Usable: true}
 	}
 	if c.Needs.Setting != "" {
 		f.Settings[c.Needs.Setting] = "on"
@@ -206,6 +207,9 @@ func record(t *testing.T, c spec.Collector, major spec.Version, srv *pgtest.Serv
 		return true
 	}
 	query := postgres.Query{Name: c.Name, SQL: sql, Timeout: c.Cost.Timeout}
+	if c.Follow != nil {
+		query.Param = shownBy(t, c.Follow, session, roleOf(c))
+	}
 	if err := session.Run(t.Context(), []postgres.Query{query}, func(_ int, r postgres.Result) {
 		if r.Err != nil {
 			t.Fatalf("%s: %v", c.Name, r.Err)
@@ -218,6 +222,31 @@ func record(t *testing.T, c spec.Collector, major spec.Version, srv *pgtest.Serv
 		t.Fatal(err)
 	}
 	return true
+}
+
+// shownBy returns what the collector that is followed has in the column asked for.
+func shownBy(t *testing.T, follow *spec.Follow, session *postgres.Session, role spec.Role) []string {
+	t.Helper()
+	i := slices.IndexFunc(collector.All(), func(c spec.Collector) bool { return c.Name == follow.Of })
+	c := collector.All()[i]
+	sql, skip, err := scrape.NewTrial(c).SQL(session.Facts, role)
+	if err != nil || skip != "" {
+		t.Fatalf("%s: skip %q, %v", c.Name, skip, err)
+	}
+	var values []string
+	query := postgres.Query{Name: c.Name, SQL: sql, Timeout: c.Cost.Timeout}
+	if err := session.Run(t.Context(), []postgres.Query{query}, func(_ int, r postgres.Result) {
+		if r.Err != nil {
+			t.Fatalf("%s: %v", c.Name, r.Err)
+		}
+		for row := range r.Rows.Len() {
+			values = append(values, r.Rows.Text(row, follow.Column))
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(values)
+	return slices.Compact(values)
 }
 
 // formatRows writes rows as tab-separated text: a line of name:kind, then a line

@@ -22,8 +22,9 @@ const lockTimeout = 100 * time.Millisecond
 // Settings are made after connecting, because poolers refuse start-up parameters
 // they do not know. The mandatory ones must hold; an optional one may be unknown
 // to an older server or a fork, and is then left out without an error in the
-// server's log. idle_session_timeout (14) would end the lasting session. A
-// SQL_ASCII database holds bytes of any encoding and refuses to call them UTF8.
+// server's log. idle_session_timeout (14) would end the lasting session. With the
+// 4 MB of work_mem that is the default, a full pg_stat_statements would go through
+// a temporary file at each look. A SQL_ASCII database holds bytes of any encoding and refuses to call them UTF8.
 var (
 	mandatory = fmt.Sprintf(`SET default_transaction_read_only = on;
 SET statement_timeout = %d;
@@ -34,6 +35,8 @@ SET search_path = pg_catalog`, setupTimeout.Milliseconds(), lockTimeout.Millisec
 SELECT pg_catalog.set_config(v.name, v.setting, false) AS setting
   FROM (VALUES ('jit', 'off')
              , ('max_parallel_workers_per_gather', '0')
+             , ('work_mem', CASE WHEN pg_catalog.pg_size_bytes(pg_catalog.current_setting('work_mem')) < 33554432
+                                 THEN '32MB' ELSE pg_catalog.current_setting('work_mem') END)
              , ('idle_session_timeout', '0')
              , ('client_encoding', CASE pg_catalog.current_setting('server_encoding')
                                    WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END)) AS v (name, setting)

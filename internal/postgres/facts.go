@@ -38,6 +38,7 @@ type Facts struct {
 type Extension struct {
 	Version spec.Version
 	Schema  string
+	Usable  bool // the role has USAGE on the schema
 }
 
 // Access says whether an object may be used by the session's role.
@@ -91,6 +92,7 @@ const extensionsSQL = `
 SELECT e.extname::text    AS extname
      , e.extversion::text AS extversion
      , n.nspname::text    AS nspname
+     , pg_catalog.has_schema_privilege(n.oid, 'USAGE')::int::double precision AS usable
   FROM pg_catalog.pg_extension e
   JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace`
 
@@ -239,7 +241,7 @@ func readFacts(answers map[string]*spec.Rows) Facts {
 	for i, ext := 0, answers["extensions"]; i < ext.Len(); i++ {
 		// An extension whose version is not numbers is as good as absent.
 		if v, err := spec.ParseVersion(ext.Text(i, "extversion")); err == nil {
-			f.Extensions[ext.Text(i, "extname")] = Extension{Version: v, Schema: ext.Text(i, "nspname")}
+			f.Extensions[ext.Text(i, "extname")] = Extension{Version: v, Schema: ext.Text(i, "nspname"), Usable: ext.Value(i, "usable") == 1}
 		}
 	}
 	for i, set := 0, answers["settings"]; i < set.Len(); i++ {

@@ -22,18 +22,18 @@ func (a *account) tell(r *result) {
 }
 
 // shownBefore returns the counters as a page has last shown them, of the results
-// from the i-th on; nil is never.
+// from the i-th on; nil is never. What no page has shown of these, none will.
 func (a *account) shownBefore(i int) []float64 {
 	for _, t := range a.told[i:] {
-		if t.result != nil && t.result.served.Load() {
+		if t.result != nil && t.result.withdraw() {
 			return t.counters
 		}
 	}
 	return a.base
 }
 
-// wasShown reports whether any page has shown the label set.
-func (a *account) wasShown() bool { return a.shownBefore(0) != nil }
+// wasShown reports whether a page had shown the label set when it was folded.
+func (a *account) wasShown() bool { return a.base != nil }
 
 // settle returns what the counters have grown by since a page last showed them,
 // and takes it off them.

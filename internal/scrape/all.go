@@ -26,8 +26,7 @@ func (f *fold) showAll(database string, db *foldDatabase, rows *spec.Rows, cols 
 			source = append(source, row)
 		} else {
 			f.take(db, rows, row, cols)
-			key, _ := rows.TextAt(row, cols.key)
-			g := db.rows[string(key)].group
+			g := db.rows[string(cols.identify(nil, rows, row))].group
 			if _, ok := at[g]; ok {
 				continue
 			}

@@ -17,10 +17,33 @@ type result struct {
 	columns [][]float64   // one for each metric of the collector; nil where there is none
 	named   []page.Family // metrics whose names Emit made
 	samples int
-	folded  int // label sets added up in the remainder
+	folded  int    // label sets added up in the remainder
+	gone    uint64 // rows that a run had and the next had not, so far
 	at      time.Time
-	served  atomic.Bool // a page has shown it
+	made    uint64 // which of the unit's results it is
+	state   atomic.Int32
 }
+
+// The states of a result. A page shows it, or the fold that made it counts on no
+// page showing it: never both.
+const (
+	unserved int32 = iota
+	served
+	withdrawn
+)
+
+// serve reports whether a page may show the result, and notes that one does.
+func (r *result) serve() bool {
+	return r.state.CompareAndSwap(unserved, served) || r.state.Load() == served
+}
+
+// withdraw reports whether a page has shown the result; if not, none will.
+func (r *result) withdraw() bool {
+	return !r.state.CompareAndSwap(unserved, withdrawn) && r.state.Load() == served
+}
+
+// isWithdrawn reports whether no page may show the result: the next is on its way.
+func (r *result) isWithdrawn() bool { return r.state.Load() == withdrawn }
 
 // bind turns the rows of a run into a result: all of it or an error.
 func (u *unit) bind(run spec.Run, rows *spec.Rows, p *plan, dropped []string) (*result, error) {
@@ -29,11 +52,12 @@ func (u *unit) bind(run spec.Run, rows *spec.Rows, p *plan, dropped []string) (*
 	if err := p.match(u.c, rows.Columns(), dropped); err != nil {
 		return nil, err
 	}
-	r := &result{at: run.Now}
+	r := &result{at: run.Now, made: u.next()}
 	var err error
 	switch {
 	case u.fold != nil:
 		err = u.fold.add(u.database(run.Database), run, rows, r)
+		r.gone = u.fold.gone
 	case u.follow != nil:
 		if err = u.follow.take(u.database(run.Database), run.Now, rows); err == nil {
 			err = u.follow.show(u, u.database(run.Database), r)
@@ -60,7 +84,7 @@ func (u *unit) refolded(just string) (map[string]*result, error) {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	results, err := u.fold.others(u.database(just))
+	results, err := u.fold.others(u.database(just), u.next)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", u.c.Name, err)
 	}

@@ -8,20 +8,26 @@ import (
 type extensions map[string]map[string]postgres.Extension
 
 // place returns the database that a collector of the server runs in: one that
-// has the extension it needs, the maintenance database before others; while none
-// is known, the next that nobody has looked into. The caller holds the lock.
+// has the extension it needs in a schema that may be used, the maintenance
+// database before others; while none is known, the next that nobody has looked
+// into. The caller holds the lock.
 func (e *Engine) place(u *unit, facts postgres.Facts) string {
 	name := u.c.Needs.Extension
-	if _, here := facts.Extensions[name]; name == "" || here {
+	if name == "" || facts.Extensions[name].Usable {
 		return facts.Database
 	}
 	for _, database := range e.watched() {
-		if _, here := e.found[database][name]; here {
+		if e.found[database][name].Usable {
 			return database
 		}
 	}
 	if database, left := e.unseen(facts.Database); left {
 		return database
+	}
+	for _, database := range e.watched() {
+		if _, there := e.found[database][name]; there {
+			return database // for the skip to say what is wrong
+		}
 	}
 	return facts.Database
 }
@@ -54,7 +60,7 @@ func (e *Engine) searchOn(s slot) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	r := e.record(s)
-	if _, left := e.unseen(e.maindb); left && s.database == "" && r.skip == SkipExtension {
+	if _, left := e.unseen(e.maindb); left && s.database == "" && s.unit.c.Needs.Extension != "" && r.skip != "" {
 		r.began = r.began.AddDate(-1, 0, 0)
 	}
 }

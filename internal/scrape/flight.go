@@ -264,7 +264,7 @@ func (e *Engine) choose(s slot, facts postgres.Facts, role spec.Role) *plan {
 		return nil
 	case skip != "":
 		if r.skip != skip {
-			level.Debug(e.logger).Log("msg", "collector skipped", "server", e.server.Address(), "collector", s.unit.c.Name, "datname", s.database, "reason", string(skip), "cure", s.unit.cure(skip))
+			level.Debug(e.logger).Log("msg", "collector skipped", "server", e.server.Address(), "collector", s.unit.c.Name, "datname", s.database, "reason", string(skip), "cure", s.unit.cure(skip, facts))
 		}
 		r.noteSkip(skip)
 		return nil
@@ -293,6 +293,7 @@ func (e *Engine) finish(s slot, p *plan, run spec.Run, r postgres.Result) *resul
 	rec.duration, rec.missing = r.Elapsed, len(r.Dropped)
 	if err != nil {
 		e.noteFailure(s, rec, postgres.QueryReason(err), err)
+		e.dropWithdrawn(s.unit)
 		return nil
 	}
 	if rec.reason != "" {
@@ -301,10 +302,20 @@ func (e *Engine) finish(s slot, p *plan, run spec.Run, r postgres.Result) *resul
 	rec.noteSuccess(res)
 	for database, other := range others {
 		if known := e.records[slot{unit: s.unit, database: database}]; known != nil && known.good != nil {
-			known.good = other
+			known.publish(other)
 		}
 	}
 	return res
+}
+
+// dropWithdrawn forgets the results of a unit that were to be replaced by those of
+// a run that came to nothing; the caller holds the lock.
+func (e *Engine) dropWithdrawn(u *unit) {
+	for s, r := range e.records {
+		if s.unit == u && r.good != nil && r.good.isWithdrawn() {
+			r.good = nil
+		}
+	}
 }
 
 // noteFailure counts a failure and logs it, once until it changes; the caller

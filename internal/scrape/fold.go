@@ -30,6 +30,7 @@ type fold struct {
 	born      time.Time   // of the first run
 	chosen    time.Time   // when the shown set was last chosen
 	changes   []time.Time // of label sets that replaced another
+	gone      uint64      // rows that one run had and the next had not
 }
 
 // foldDatabase is what is kept of one database.
@@ -101,6 +102,7 @@ func (f *fold) forget(watched func(string) bool) {
 // lacks.
 type foldColumns struct {
 	key     int
+	within  []int
 	labels  []int
 	metrics []int
 	ranks   []int
@@ -116,6 +118,9 @@ func (f *fold) columns(rows *spec.Rows) foldColumns {
 	}
 	var cols foldColumns
 	cols.key = find(f.c.Fold.Key, spec.Text)
+	for _, l := range f.c.Fold.Within {
+		cols.within = append(cols.within, find(l, spec.Text))
+	}
 	for _, l := range f.c.Labels {
 		cols.labels = append(cols.labels, find(l, spec.Text))
 	}
@@ -161,23 +166,35 @@ func (f *fold) add(name string, run spec.Run, rows *spec.Rows, r *result) error 
 // check refuses a result with a key twice or a label NULL before any of it
 // counts.
 func (f *fold) check(rows *spec.Rows, cols foldColumns) error {
-	keys := make(map[string]struct{}, rows.Len())
+	seen := make(map[string]struct{}, rows.Len())
+	var key []byte
 	for row := range rows.Len() {
-		key, ok := rows.TextAt(row, cols.key)
-		if !ok {
-			return &MismatchError{Column: f.c.Fold.Key, Problem: "is NULL in a row, and a key cannot be"}
-		}
-		if _, twice := keys[string(key)]; twice {
-			return &DuplicateError{What: f.c.Fold.Key + " " + string(key)}
-		}
-		keys[string(key)] = struct{}{}
 		for i, at := range cols.labels {
 			if _, ok := rows.TextAt(row, at); !ok {
 				return &MismatchError{Column: f.c.Labels[i], Problem: "is NULL in a row, and a label cannot be; the SQL must decide what it means"}
 			}
 		}
+		own, ok := rows.TextAt(row, cols.key)
+		if !ok {
+			return &MismatchError{Column: f.c.Fold.Key, Problem: "is NULL in a row, and a key cannot be"}
+		}
+		key = cols.identify(key[:0], rows, row)
+		if _, twice := seen[string(key)]; twice {
+			return &DuplicateError{What: f.c.Fold.Key + " " + string(own)}
+		}
+		seen[string(key)] = struct{}{}
 	}
 	return nil
+}
+
+// identify appends what tells a row from all others.
+func (cols foldColumns) identify(key []byte, rows *spec.Rows, row int) []byte {
+	for _, at := range cols.within {
+		text, _ := rows.TextAt(row, at)
+		key = append(append(key, text...), 0)
+	}
+	text, _ := rows.TextAt(row, cols.key)
+	return append(key, text...)
 }
 
 // begin opens a run: gauges and sizes are read anew, activity fades.
@@ -277,7 +294,7 @@ func (g *group) count(i int, d float64) {
 // rowOf returns what is kept of a row, new where the row is, or where its labels
 // have changed: a renamed table is another series.
 func (f *fold) rowOf(db *foldDatabase, rows *spec.Rows, row int, cols foldColumns) *foldRow {
-	key, _ := rows.TextAt(row, cols.key)
+	key := cols.identify(nil, rows, row)
 	known := db.rows[string(key)]
 	if known != nil && known.group.is(rows, row, cols.labels) {
 		return known
@@ -362,7 +379,9 @@ const memory = 7 * 24 * time.Hour
 // end closes a run: what did not come is gone. Where the server evicts rows, what
 // was shown of them stays, and what was shown once is remembered.
 func (f *fold) end(db *foldDatabase, now time.Time) {
+	before := len(db.rows)
 	maps.DeleteFunc(db.rows, func(_ string, r *foldRow) bool { return r.run != db.run })
+	f.gone += uint64(before - len(db.rows))
 	maps.DeleteFunc(db.groups, func(_ string, g *group) bool {
 		switch {
 		case g.run == db.run:

@@ -82,7 +82,9 @@ func (f *folder) run(database string, objects map[string]object) map[string]floa
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	r.served.Store(!f.unserved)
+	if !f.unserved {
+		r.serve()
+	}
 	samples := map[string]float64{}
 	for i, m := range f.unit.c.Metrics {
 		for row, v := range r.columns[i] {

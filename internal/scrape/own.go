@@ -33,6 +33,7 @@ var (
 	ownSeries      = spec.Series{Name: "pgvigil_collector_series", Type: spec.Gauge, Labels: perCollector, Help: "Series the collector has on this page."}
 	ownInterval    = spec.Series{Name: "pgvigil_collector_interval_seconds", Type: spec.Gauge, Labels: []string{"collector"}, Help: "Rhythm in force of a collector that does not run with each scrape."}
 	ownFolded      = spec.Series{Name: "pgvigil_collector_folded", Type: spec.Gauge, Labels: perCollector, Help: "Label sets added up in the series labelled other."}
+	ownGone        = spec.Series{Name: "pgvigil_collector_evicted_total", Type: spec.Counter, Labels: perCollector, Help: "Entries that the server had when it was last asked, and no longer; what they counted after is lost."}
 	ownMissing     = spec.Series{Name: "pgvigil_collector_columns_missing", Type: spec.Gauge, Labels: perCollector, Help: "Columns this server lacks although its version should have them."}
 	ownSkipped     = spec.Series{Name: "pgvigil_collector_skipped", Type: spec.Gauge, Labels: []string{"collector", "datname", "reason"}, Help: "Collectors that do not run on this server now, by reason."}
 	ownFailures    = spec.Series{Name: "pgvigil_collector_failures_total", Type: spec.Counter, Labels: []string{"collector", "reason"}, Help: "Runs of the collector that failed, by reason."}
@@ -45,15 +46,32 @@ func Own() []spec.Series {
 	return []spec.Series{
 		ownUp, ownConnectFailures, ownConnectSeconds, ownSessions, ownSessionsLimit, ownSessionsOpened,
 		ownSessionsRefused, ownQueries, ownQuerySeconds, ownLate, ownDatabases, ownDatabaseSkipped,
-		ownSuccess, ownDuration, ownLastSuccess, ownSeries, ownInterval, ownFolded, ownMissing,
+		ownSuccess, ownDuration, ownLastSuccess, ownSeries, ownInterval, ownFolded, ownGone, ownMissing,
 		ownSkipped, ownFailures,
 	}
 }
 
-// page returns what can be shown of the flight now.
+// page returns what can be shown of the flight now. A result that was withdrawn is
+// about to be replaced, which takes milliseconds; a page waits for that, briefly.
 func (e *Engine) page(f *flight) []page.Family {
+	for range 50 {
+		if fams, ok := e.tryPage(f, false); ok {
+			return fams
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	fams, _ := e.tryPage(f, true)
+	return fams
+}
+
+// tryPage reports whether every result may be shown; without is with those that
+// may not left out.
+func (e *Engine) tryPage(f *flight, without bool) ([]page.Family, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if !without && e.replacing(f) {
+		return nil, false
+	}
 	o := newOwn()
 	o.add(ownUp, flag(f.up))
 	fams := append(make([]page.Family, 0, usualFamilies), o.take(ownUp)...)
@@ -65,8 +83,13 @@ func (e *Engine) page(f *flight) []page.Family {
 		}
 		var results []*result
 		for _, s := range bySlot[u] {
-			if res := e.tell(o, f, s, now); res != nil {
+			res := e.tell(o, f, s, now)
+			switch {
+			case res == nil:
+			case res.serve():
 				results = append(results, res)
+			case !without:
+				return nil, false
 			}
 		}
 		if !u.onScrape() && len(bySlot[u]) > 0 {
@@ -77,7 +100,17 @@ func (e *Engine) page(f *flight) []page.Family {
 		}
 	}
 	e.tellServer(o)
-	return append(fams, o.families()...)
+	return append(fams, o.families()...), true
+}
+
+// replacing reports whether a result that the page would show was withdrawn.
+func (e *Engine) replacing(f *flight) bool {
+	for s, r := range e.records {
+		if r.good != nil && r.good.isWithdrawn() && f.sel.wants(s.unit) {
+			return true
+		}
+	}
+	return false
 }
 
 // usualFamilies is room for the families of most pages.
@@ -119,10 +152,12 @@ func (e *Engine) tell(o *own, f *flight, s slot, now time.Time) *result {
 	}
 	series := 0
 	if res != nil {
-		res.served.Store(true)
 		series = res.samples
 		if c.Fold != nil {
 			o.add(ownFolded, float64(res.folded), c.Name, s.database)
+			if c.Fold.Evicts {
+				o.add(ownGone, float64(res.gone), c.Name, s.database)
+			}
 		}
 	}
 	o.add(ownSeries, float64(series), c.Name, s.database)

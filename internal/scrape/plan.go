@@ -25,6 +25,9 @@ func (u *unit) plan(facts postgres.Facts, role spec.Role) (*plan, Skip, error) {
 		if !ok {
 			return nil, SkipExtension, nil
 		}
+		if !ext.Usable {
+			return nil, SkipPrivilege, nil
+		}
 		env.Extension, env.Schema = ext.Version, ext.Schema
 	}
 	if u.c.Follow != nil && u.follow.of == nil && !u.alone {
@@ -151,9 +154,14 @@ func unmet(n spec.Needs, facts postgres.Facts, role spec.Role) Skip {
 }
 
 // cure is what a person can do about a skip; empty where it is as it should be.
-func (u *unit) cure(skip Skip) string {
-	switch n := u.c.Needs; skip {
+func (u *unit) cure(skip Skip, facts postgres.Facts) string {
+	n := u.c.Needs
+	ext, there := facts.Extensions[n.Extension]
+	switch skip {
 	case SkipPrivilege:
+		if there && !ext.Usable {
+			return fmt.Sprintf("GRANT USAGE ON SCHEMA %q TO pgvigil", ext.Schema)
+		}
 		return n.Grant
 	case SkipExtension:
 		return "CREATE EXTENSION " + n.Extension

@@ -11,13 +11,13 @@ import (
 
 // others makes new results for the databases, other than the one just read, whose
 // label sets gave way or came in: so the limit holds for all of them at any time.
-func (f *fold) others(just string) (map[string]*result, error) {
+func (f *fold) others(just string, made func() uint64) (map[string]*result, error) {
 	var results map[string]*result
 	for name, db := range f.databases {
 		if name == just || !db.moved {
 			continue
 		}
-		r := &result{at: db.last}
+		r := &result{at: db.last, made: made()}
 		if err := f.show(name, db, r); err != nil {
 			return nil, err
 		}

@@ -29,6 +29,7 @@ type unit struct {
 	emitter spec.Emitter
 	fold    *fold
 	follow  *follow
+	made    uint64 // results
 	plans   map[spec.Env]*plan
 }
 
@@ -83,6 +84,12 @@ func (u *unit) database(name string) string {
 	return name
 }
 
+// next numbers the results; the caller holds the unit's lock.
+func (u *unit) next() uint64 {
+	u.made++
+	return u.made
+}
+
 // ask returns what a following unit should ask a database for.
 func (u *unit) ask(database string, now time.Time) []string {
 	u.mu.Lock()
@@ -94,7 +101,7 @@ func (u *unit) ask(database string, now time.Time) []string {
 func (u *unit) answered(database string, now time.Time) (*result, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	r := &result{at: now}
+	r := &result{at: now, made: u.next()}
 	if err := u.follow.show(u, u.database(database), r); err != nil {
 		return nil, err
 	}
@@ -138,8 +145,17 @@ func (r *record) noteFailure(now time.Time, reason postgres.Reason) {
 // noteSuccess records a good run.
 func (r *record) noteSuccess(res *result) {
 	r.ran, r.reason, r.skip = true, "", ""
-	r.good, r.last = res, res.at
+	r.last = res.at
+	r.publish(res)
 	r.held = time.Time{}
+}
+
+// publish puts a result in the place of an older one. Of two databases that are
+// read at once, one may have been told already what the other's run changed.
+func (r *record) publish(res *result) {
+	if r.good == nil || r.good.made < res.made {
+		r.good = res
+	}
 }
 
 // noteSkip records that the collector does not run on this server now. What an

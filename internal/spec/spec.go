@@ -259,6 +259,9 @@ type Fold struct {
 	// Key is a text column that identifies an underlying row between runs. Rows
 	// with equal labels and different keys (the partitions of a root) are added.
 	Key string
+	// Within lists labels that the Key is unique within; none where it is unique
+	// by itself. A row whose labels among these change is another.
+	Within []string
 	// Rank lists value columns; a row's weight is its largest share of any of
 	// them. A column that ends in _total ranks by its recent growth.
 	Rank []string

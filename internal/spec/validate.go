@@ -246,9 +246,9 @@ func (v *validator) fold() {
 	if slices.Contains(v.c.Labels, f.Key) {
 		v.failf("Fold.Key %q is a label too", f.Key)
 	}
-	for _, l := range f.Keep {
+	for _, l := range slices.Concat(f.Keep, f.Within) {
 		if !slices.Contains(v.c.Labels, l) {
-			v.failf("Fold.Keep has %q, which is no label", l)
+			v.failf("Fold.Keep or Within has %q, which is no label", l)
 		}
 	}
 }
