@@ -11,7 +11,8 @@
 //     that would have nothing to serve waits for the refresh it started itself.
 //   - A result is published whole or not at all, and dropped when it is older
 //     than three times its rhythm.
-//   - After a run that took t on the server, a background collector rests 100 t.
+//   - After a run that took t on the server, a background collector rests 100 t,
+//     and longer where all collectors per database would take too much together.
 package scrape
 
 import (
@@ -73,6 +74,7 @@ type Engine struct {
 	identity identity
 	lanes    [2]lane
 	found    extensions
+	stretch  float64 // of the rhythms of collectors per database, above 1
 	state    postgres.State
 	maindb   string // name of the maintenance database
 	late     uint64 // scrapes answered at their deadline, with something missing
@@ -113,14 +115,7 @@ func New(ctx context.Context, server *postgres.Server, opt Options) *Engine {
 	}
 	e.ctx, e.cancel = context.WithCancel(ctx)
 	for _, c := range opt.Collectors {
-		u := newUnit(c, opt.limit(c))
-		switch {
-		case opt.MaxSeries < 0:
-			u.most = math.MaxInt
-		case opt.MaxSeries > 0:
-			u.most = opt.MaxSeries
-		}
-		e.units = append(e.units, u)
+		e.units = append(e.units, e.newUnit(c))
 	}
 	for _, u := range e.units {
 		if u.c.Follow == nil {
@@ -132,6 +127,18 @@ func New(ctx context.Context, server *postgres.Server, opt Options) *Engine {
 		}
 	}
 	return e
+}
+
+// newUnit returns the unit of a collector, with the budget the options give it.
+func (e *Engine) newUnit(c spec.Collector) *unit {
+	u := newUnit(c, e.opt.limit(c))
+	switch {
+	case e.opt.MaxSeries < 0:
+		u.most = math.MaxInt
+	case e.opt.MaxSeries > 0:
+		u.most = e.opt.MaxSeries
+	}
+	return u
 }
 
 // limit is how many label sets a collector's Fold shows.
@@ -227,7 +234,7 @@ func (e *Engine) dropUnwatched() {
 	watched := set(e.watched())
 	for s, r := range e.records {
 		if s.database != "" && !watched[s.database] {
-			s.unit.took -= r.duration
+			e.noteTook(s.unit, -r.duration)
 			delete(e.records, s)
 		}
 	}
@@ -271,8 +278,38 @@ func (e *Engine) watched() []string {
 }
 
 // rhythm is how often a background collector runs: its Every, or more rarely
-// where its share of the server's time would be too large. The caller holds the
-// lock.
+// where its share of the server's time would be too large, or that of all
+// collectors per database. The caller holds the lock.
 func (e *Engine) rhythm(u *unit) time.Duration {
+	alone := e.alone(u)
+	if u.c.Scope == spec.PerDatabase {
+		return time.Duration(float64(alone) * max(1, e.stretch))
+	}
+	return alone
+}
+
+// alone is the rhythm of a collector if there were no others.
+func (e *Engine) alone(u *unit) time.Duration {
 	return max(u.c.Cost.Every, time.Duration(float64(u.took)/e.opt.Share))
+}
+
+// perDatabase is how many times the share of one collector all those per database
+// may take together: with the objects of a server their cost grows.
+const perDatabase = 1.5
+
+// noteTook records what a run took and what that means for the rhythms. The ones
+// of collectors per database are stretched alike, so that what is due on one
+// database stays due at one time and shares a session. The caller holds the lock.
+func (e *Engine) noteTook(u *unit, more time.Duration) {
+	u.took += more
+	if u.c.Scope != spec.PerDatabase || u.onScrape() {
+		return
+	}
+	sum := 0.0
+	for _, other := range e.units {
+		if other.c.Scope == spec.PerDatabase && other.took > 0 {
+			sum += float64(other.took) / float64(e.alone(other))
+		}
+	}
+	e.stretch = sum / (perDatabase * e.opt.Share)
 }

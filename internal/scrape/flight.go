@@ -289,7 +289,7 @@ func (e *Engine) finish(s slot, p *plan, run spec.Run, r postgres.Result) *resul
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	rec := e.record(s)
-	s.unit.took += r.Elapsed - rec.duration
+	e.noteTook(s.unit, r.Elapsed-rec.duration)
 	rec.duration, rec.missing = r.Elapsed, len(r.Dropped)
 	if err != nil {
 		e.noteFailure(s, rec, postgres.QueryReason(err), err)
