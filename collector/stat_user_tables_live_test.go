@@ -23,16 +23,25 @@ import (
 // tables returns what makes an engine for stat_user_tables on these databases
 // alone, which shows so many tables at most; 0 is as many as declared.
 func tables(t *testing.T, srv *pgtest.Server, limit int, databases ...string) func() *scrape.Engine {
+	return watchIn(t, srv, limit, databases, collector.StatUserTables)
+}
+
+// watchIn returns what makes an engine for these collectors on these databases
+// alone, which shows so many label sets at most; 0 is as many as declared.
+func watchIn(t *testing.T, srv *pgtest.Server, limit int, databases []string, collectors ...spec.Collector) func() *scrape.Engine {
 	options := scrape.Options{
-		Collectors: []spec.Collector{collector.StatUserTables}, Logger: testLogger{t},
+		Collectors: collectors, Logger: testLogger{t},
 		Watch: func(database string) bool { return slices.Contains(databases, database) },
 	}
 	if limit > 0 {
-		options.Limits = map[string]int{"stat_user_tables": limit}
+		options.Limits = map[string]int{}
+		for _, c := range collectors {
+			options.Limits[c.Name] = limit
+		}
 	}
 	return func() *scrape.Engine {
 		t.Helper()
-		server, err := postgres.New(postgres.Config{ConnString: srv.DSN(pgtest.Monitor, "postgres")})
+		server, err := postgres.New(postgres.Config{ConnString: srv.DSN(pgtest.Monitor, "postgres"), Probe: scrape.Probe(collectors)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -208,15 +217,16 @@ func TestStatUserTablesLocked(t *testing.T) {
 	})
 }
 
-// tableTrial refreshes stat_user_tables of one database whenever it is told to,
-// on one engine's memory.
+// tableTrial refreshes a collector of one database whenever it is told to, on one
+// engine's memory.
 type tableTrial struct {
+	c       spec.Collector
 	trial   *scrape.Trial
 	session *postgres.Session
 	now     time.Time
 }
 
-func newTableTrial(t *testing.T, srv *pgtest.Server, database string) *tableTrial {
+func newTableTrial(t *testing.T, srv *pgtest.Server, database string, c spec.Collector) *tableTrial {
 	t.Helper()
 	server, err := postgres.New(postgres.Config{ConnString: srv.DSN(pgtest.Monitor, database)})
 	if err != nil {
@@ -231,7 +241,7 @@ func newTableTrial(t *testing.T, srv *pgtest.Server, database string) *tableTria
 		server.Release(ctx, session)
 		server.Close(ctx)
 	})
-	return &tableTrial{trial: scrape.NewTrial(collector.StatUserTables), session: session, now: time.Unix(1700000000, 0)}
+	return &tableTrial{c: c, trial: scrape.NewTrial(c), session: session, now: time.Unix(1700000000, 0)}
 }
 
 // refresh is a run a minute after the one before.
@@ -243,7 +253,7 @@ func (r *tableTrial) refresh(t *testing.T) snapshot {
 		t.Fatalf("no SQL: skip %q, %v", skip, err)
 	}
 	s := snapshot{}
-	query := postgres.Query{Name: "stat_user_tables", SQL: sql, Timeout: bound}
+	query := postgres.Query{Name: r.c.Name, SQL: sql, Timeout: bound}
 	if err := r.session.Run(t.Context(), []postgres.Query{query}, func(_ int, result postgres.Result) {
 		if result.Err != nil {
 			t.Fatal(result.Err)
@@ -275,7 +285,7 @@ func (r *tableTrial) settle(t *testing.T, ok func(snapshot) bool) snapshot {
 			return s
 		}
 	}
-	t.Fatalf("the statistics never came:\n%s", s.text("pg_stat_user_tables_n_live_tup"))
+	t.Fatalf("the statistics never came:\n%s", s.text(r.c.FullName(r.c.Metrics[0].Name)))
 	return nil
 }
 
@@ -285,7 +295,7 @@ func TestStatUserTablesPartitions(t *testing.T) {
 	servers.Each(t, func(t *testing.T, srv *pgtest.Server) {
 		db := srv.Database(t)
 		srv.ExecIn(t, db, partitioned...)
-		trial := newTableTrial(t, srv, db)
+		trial := newTableTrial(t, srv, db, collector.StatUserTables)
 		last := trial.settle(t, func(s snapshot) bool {
 			return s.sum("pg_stat_user_tables_n_tup_ins_total") == 60 && s.sum("pg_stat_user_tables_seq_scan_total") >= 3
 		})
@@ -323,7 +333,10 @@ func checkNoneFell(t *testing.T, deed string, before, after snapshot) {
 			if m.Counter == nil {
 				continue
 			}
-			labels := []string{"schemaname", labelValue(m, "schemaname"), "relname", labelValue(m, "relname")}
+			var labels []string
+			for _, l := range m.GetLabel() {
+				labels = append(labels, l.GetName(), l.GetValue())
+			}
 			for _, now := range after.values(metric, labels...) {
 				if now < number(m) {
 					t.Errorf("after %s %s%v fell from %v to %v", deed, metric, labels, number(m), now)
