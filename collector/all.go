@@ -18,6 +18,7 @@ func All() []spec.Collector {
 		LocksSlots,
 		LocksWaits,
 		QueryText,
+		RelationSize,
 		ReplicationSlots,
 		ReplicationSlotsStatus,
 		Server,

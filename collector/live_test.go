@@ -257,6 +257,8 @@ func unseen(t *testing.T, seen map[string]bool, major spec.Version) []string {
 func rare(major int) map[string]string {
 	names := map[string]string{
 		"pg_server_role_changed_timestamp_seconds":                 "needs a promotion between two scrapes",
+		"pg_relation_size_estimated_bytes":                         "needs more tables than are measured, or a lock",
+		"pg_relation_size_locked_relations":                        "needs a lock",
 		"pg_stat_archiver_last_failed_timestamp_seconds":           "needs an archive command that fails",
 		"pg_stat_archiver_oldest_ready_timestamp_seconds":          "needs a backlog",
 		"pg_stat_database_checksum_failures_total":                 "the scene has no data checksums before 18",
