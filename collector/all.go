@@ -52,6 +52,8 @@ func All() []spec.Collector {
 		StatWAL,
 		StatioUserIndexes,
 		StatioUserTables,
+		TableXid,
+		TableXidTemporary,
 		WAL,
 		WALDirectory,
 		Xid,
