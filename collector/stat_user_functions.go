@@ -8,8 +8,9 @@ import (
 
 // StatUserFunctions reports how often functions are called and how long they
 // take. PostgreSQL counts the calls of sessions with track_functions on only, and
-// none of a SQL function that was inlined. Functions of one name that differ in
-// their arguments are added up.
+// none of a SQL function that was inlined. Whether it is on is what our session
+// has: where it is set for some roles, ours must be among them. Functions of one
+// name that differ in their arguments are added up.
 var StatUserFunctions = spec.Collector{
 	Name: "stat_user_functions", About: "Calls of functions and the time they took, where track_functions is on.",
 	Default: true, Scope: spec.PerDatabase,
