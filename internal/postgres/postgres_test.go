@@ -339,6 +339,7 @@ func TestReasons(t *testing.T) {
 	for code, want := range map[string]postgres.Reason{
 		"57014": postgres.ReasonTimeout, "55P03": postgres.ReasonLockTimeout, "42501": postgres.ReasonPermission,
 		"42P01": postgres.ReasonUndefined, "42703": postgres.ReasonUndefined, "0A000": postgres.ReasonUndefined,
+		"42883": postgres.ReasonUndefined, "42704": postgres.ReasonUndefined, "42803": postgres.ReasonUndefined, "42P05": postgres.ReasonOther,
 		"57P01": postgres.ReasonConnection, "53300": postgres.ReasonConnection, "53200": postgres.ReasonOther, "40001": postgres.ReasonConflict, "22012": postgres.ReasonOther, "26000": postgres.ReasonOther, "": postgres.ReasonOther,
 	} {
 		if got := postgres.QueryReason(pg(code)); got != want {

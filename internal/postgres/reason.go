@@ -21,7 +21,7 @@ const (
 	ReasonTimeout     Reason = "timeout"      // the statement's, or the scrape's deadline
 	ReasonLockTimeout Reason = "lock_timeout" // an object was locked for longer than lock_timeout
 	ReasonPermission  Reason = "permission"
-	ReasonUndefined   Reason = "undefined"  // a table, column or function is missing
+	ReasonUndefined   Reason = "undefined"  // the server lacks a table, column or function, or cannot read the text
 	ReasonConnection  Reason = "connection" // the session was lost or could not be had
 	ReasonMismatch    Reason = "mismatch"   // the columns are not the declared ones
 	ReasonDuplicate   Reason = "duplicate"  // two rows with one label set
@@ -85,16 +85,20 @@ func stateReason(pg *pgconn.PgError) Reason {
 		return ReasonLockTimeout
 	case "42501":
 		return ReasonPermission
-	case "42703", "42P01", "42883", "42704", "3F000", "0A000":
+	case "3F000", "0A000":
 		return ReasonUndefined
 	case "40001", "40P01":
 		return ReasonConflict
 	case "53300":
 		return ReasonConnection
+	case "42P05": // a name that another client of a pooler has taken: the next run has another
+		return ReasonOther
 	}
 	switch pg.Code[:min(2, len(pg.Code))] {
 	case "08", "57":
 		return ReasonConnection
+	case "42": // what is undefined, and what a text cannot mean once a line of it is gone
+		return ReasonUndefined
 	}
 	return ReasonOther
 }

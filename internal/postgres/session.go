@@ -53,7 +53,7 @@ type Result struct {
 	// Rows are valid only until the session runs anything else.
 	Rows *spec.Rows
 	// Dropped lists the columns whose lines were left out of the text, because
-	// this server lacks what they read (SQLSTATE 42703).
+	// this server lacks what they read.
 	Dropped []string
 	// Elapsed is the time from the end of the result before it to its own end:
 	// within a pipeline, the server's time for it and the network's for its rows.
@@ -349,11 +349,16 @@ func (e *ColumnError) Reason() Reason { return ReasonMismatch }
 
 func marked(name, sql string) string { return "/* pgvigil " + name + " */\n" + sql }
 
-// without leaves out the line that err complains of, if err says that a column
-// does not exist and the line can go.
+// without leaves out the line that err complains of, if err says that a column,
+// function or relation does not exist and the line can go.
 func without(name, sql string, err error) (rest, column string, ok bool) {
 	var pg *pgconn.PgError
-	if !errors.As(err, &pg) || pg.Code != "42703" || pg.Position == 0 {
+	if !errors.As(err, &pg) || pg.Position == 0 {
+		return "", "", false
+	}
+	switch pg.Code {
+	case "42703", "42883", "42P01":
+	default:
 		return "", "", false
 	}
 	before := utf8.RuneCountInString(marked(name, ""))

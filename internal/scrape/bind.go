@@ -242,6 +242,17 @@ func (e *MismatchError) Error() string { return fmt.Sprintf("column %q %s", e.Co
 // Reason is mismatch.
 func (e *MismatchError) Reason() postgres.Reason { return postgres.ReasonMismatch }
 
+// MissingError says that the server lacks what a label or a key is read from.
+type MissingError struct{ Column string }
+
+// Error names the column.
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("column %q is made of what this server does not have", e.Column)
+}
+
+// Reason is undefined.
+func (e *MissingError) Reason() postgres.Reason { return postgres.ReasonUndefined }
+
 // DuplicateError says that two rows gave one series.
 type DuplicateError struct{ What string }
 

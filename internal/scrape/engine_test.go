@@ -60,7 +60,8 @@ func TestIsolation(t *testing.T) {
 	})
 }
 
-// TestMissingColumn lets a text lose the lines that read what a server lacks.
+// TestMissingColumn lets a text lose the lines that read what a server lacks: a
+// column, a function, another relation.
 func TestMissingColumn(t *testing.T) {
 	c := gauge("fork", `
 SELECT 1::double precision              AS v
@@ -68,18 +69,61 @@ SELECT 1::double precision              AS v
      , 'ä'::text                        AS state
      , d.nor_this::double precision     AS x
      , 3::double precision              AS y
+     , pg_catalog.no_such_function(d.oid)::double precision                         AS p
+     , (SELECT pg_catalog.count(*) FROM pg_catalog.no_such_view)::double precision  AS q
+     , 4::double precision              AS z
   FROM pg_catalog.pg_database d
  WHERE d.datname = 'postgres'`)
 	c.Labels = []string{"state"}
-	for _, name := range []string{"w", "x", "y"} {
+	for _, name := range []string{"w", "x", "y", "p", "q", "z"} {
 		c.Metrics = append(c.Metrics, spec.Metric{Name: name, Type: spec.Gauge, Help: "A value."})
 	}
 	servers.Each(t, func(t *testing.T, srv *pgtest.Server) {
 		e := engine(t, srv.DSN(pgtest.Monitor, "postgres"), []spec.Collector{c})
 		text := e.text(t, deadline)
-		wants(t, text, `pg_fork_v{state="ä"} 1`, `pg_fork_y{state="ä"} 3`, success("fork", 1),
-			`pgvigil_collector_columns_missing{collector="fork",datname=""} 2`)
-		lacks(t, text, "pg_fork_w", "pg_fork_x")
+		wants(t, text, `pg_fork_v{state="ä"} 1`, `pg_fork_y{state="ä"} 3`, `pg_fork_z{state="ä"} 4`, success("fork", 1),
+			`pgvigil_collector_columns_missing{collector="fork",datname=""} 4`)
+		lacks(t, text, "pg_fork_w", "pg_fork_x", "pg_fork_p", "pg_fork_q")
+	})
+}
+
+// TestMissingLabel: a collector that lacks what tells its rows apart, or whose text
+// means nothing without the lines that are gone, fails alone, and rests.
+func TestMissingLabel(t *testing.T) {
+	sole := gauge("sole", `
+SELECT 1::double precision       AS v
+     , d.no_such_column::text    AS state
+  FROM pg_catalog.pg_database d
+ WHERE d.datname = 'postgres'`)
+	sole.Labels = []string{"state"}
+	second := gauge("second", `
+SELECT d.datname::text           AS name
+     , d.no_such_column::text    AS state
+     , 1::double precision       AS v
+  FROM pg_catalog.pg_database d`)
+	second.Labels = []string{"name", "state"}
+	keyed := perDatabase(gauge("keyed", `
+SELECT d.datname::text           AS name
+     , d.no_such_column::text    AS id
+     , 1::double precision       AS v
+  FROM pg_catalog.pg_database d`), time.Minute)
+	keyed.Labels = []string{"name"}
+	keyed.Fold = &spec.Fold{Key: "id", Rank: []string{"v"}, Limit: 5}
+	grouped := gauge("grouped", `
+SELECT pg_catalog.count(*)::double precision  AS v
+     , d.no_such_column::text                 AS state
+  FROM pg_catalog.pg_database d
+ GROUP BY 2`)
+	grouped.Labels = []string{"state"}
+	servers.Each(t, func(t *testing.T, srv *pgtest.Server) {
+		e := engine(t, srv.DSN(pgtest.Monitor, "postgres"), []spec.Collector{sole, second, keyed, grouped, one()})
+		for range 2 {
+			text := e.text(t, deadline)
+			wants(t, text, "pg_up 1", "pg_one_v 1", success("one", 1),
+				failed("sole", "undefined", 1), failed("second", "undefined", 1),
+				failed("keyed", "undefined", 1), failed("grouped", "undefined", 1))
+			lacks(t, text, "pg_sole", "pg_second", "pg_keyed", "pg_grouped")
+		}
 	})
 }
 

@@ -76,6 +76,10 @@ func expected(c spec.Collector, aliases []string) []string {
 func (p *plan) match(c spec.Collector, columns []spec.Column, dropped []string) error {
 	for _, name := range p.expects {
 		if slices.Contains(dropped, name) {
+			// Without a label or a key nobody could tell the rows apart.
+			if kindOf(c, name) == spec.Text {
+				return fmt.Errorf("%s: %w", c.Name, &MissingError{Column: name})
+			}
 			continue
 		}
 		i := slices.IndexFunc(columns, func(col spec.Column) bool { return col.Name == name })
