@@ -8,7 +8,9 @@ import (
 
 // Xid reports how far each database is from the wraparound of transaction and
 // multixact ids, templates and databases without connections included: they hold
-// back the whole server like any other. Ages are counts of ids.
+// back the whole server like any other. A database left half-dropped does not
+// (datconnlimit -2; PostgreSQL 16, back-patched), and its age only grows. Ages are
+// counts of ids.
 var Xid = spec.Collector{
 	Name: "xid", About: "Age of the oldest unfrozen transaction and multixact id of each database.",
 	Default: true, Scope: spec.PerServer,
@@ -17,7 +19,8 @@ var Xid = spec.Collector{
 SELECT d.datname::text                                                     AS datname
      , pg_catalog.age(d.datfrozenxid)::double precision                    AS datfrozenxid_age
      , pg_catalog.mxid_age(d.datminmxid)::double precision                 AS datminmxid_age
-  FROM pg_catalog.pg_database d`}},
+  FROM pg_catalog.pg_database d
+ WHERE d.datconnlimit <> -2`}},
 	Labels: []string{"datname"},
 	Metrics: []spec.Metric{
 		{Name: "datfrozenxid_age", Type: spec.Gauge, Help: "Transaction ids assigned since the oldest that is not frozen in the database."},
@@ -29,14 +32,16 @@ SELECT d.datname::text                                                     AS da
 // up, and when that will have happened if it goes on like this.
 //
 // Where SetTransactionIdLimit and SetMultiXactIdLimit refuse new ids and begin to
-// warn changed in PostgreSQL 14. The next multixact id is that of the oldest plus
-// its age: the control file has it only as of the last checkpoint.
+// warn changed in PostgreSQL 14. The next id is the oldest plus its age: the control
+// file has it only as of the last checkpoint, and a snapshot without what running
+// transactions took for their subtransactions. Its epoch is the snapshot's.
 var XidLimits = spec.Collector{
 	Name: "xid_limits", Of: "xid", About: "Limits of the age of transaction and multixact ids, their use, and the time left.",
 	Scope: spec.PerServer,
 	Cost:  spec.Cost{Timeout: time.Second, Every: time.Minute, MaxSeries: 16, Locks: "none"},
 	Queries: []spec.Query{{SQL: `
-SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text::double precision
+SELECT max(s.xmax + greatest(0, ((d.datfrozenxid::text::bigint + pg_catalog.age(d.datfrozenxid) - s.xmax + 2147483648)
+                                 & 4294967295) - 2147483648))::double precision
                                                                            AS transaction_ids_total
      , max((d.datminmxid::text::bigint + pg_catalog.mxid_age(d.datminmxid)) % 4294967296)::double precision
                                                                            AS multixact_ids_total
@@ -56,7 +61,9 @@ SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text::doub
      , (2147483647 - 1000000)::double precision                            AS stop_age                         -- until 14
      , (2147483647 - 10000100)::double precision                           AS multixact_warn_age               -- until 14
      , (2147483647 - 100)::double precision                                AS multixact_stop_age               -- until 14
-  FROM pg_catalog.pg_database d`}},
+  FROM pg_catalog.pg_database d
+ CROSS JOIN (SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text::bigint AS xmax) AS s
+ WHERE d.datconnlimit <> -2`}},
 	Metrics: []spec.Metric{
 		{Name: "transaction_ids_total", Type: spec.Counter, Help: "Transaction ids assigned, counted over all wraparounds."},
 		{Name: "multixact_ids_total", Type: spec.Counter, Help: "Multixact ids assigned; begins again at 4294967296."},
@@ -106,13 +113,18 @@ func (f *xidForecast) Emit(run spec.Run, in *spec.Rows, out *spec.Sink) error {
 	return nil
 }
 
-// timeLeft is when age will reach limit: absent where nothing is known or nothing
-// moves.
+// timeLeft is when age will reach limit: 0 where it has, absent where nothing is
+// known or nothing moves.
 func timeLeft(age, limit, rate float64) float64 {
-	if spec.IsAbsent(age) || spec.IsAbsent(limit) || spec.IsAbsent(rate) || rate <= 0 {
+	switch {
+	case spec.IsAbsent(age) || spec.IsAbsent(limit):
+		return spec.Absent()
+	case age >= limit:
+		return 0
+	case spec.IsAbsent(rate) || rate <= 0:
 		return spec.Absent()
 	}
-	return max(0, limit-age) / rate
+	return (limit - age) / rate
 }
 
 // growth remembers a counter's values, not more often than spacing, to know its

@@ -24,6 +24,10 @@ func TestGrowth(t *testing.T) {
 		"a step back begins anew": {
 			{0, 5000, unknown}, {10 * time.Minute, 5600, 1}, {11 * time.Minute, 100, unknown}, {21 * time.Minute, 700, 1},
 		},
+		"idle, then busy: never more than is true, and all of it after an hour": {
+			{0, 0, unknown}, {30 * time.Minute, 0, 0}, {50 * time.Minute, 0, 0}, {60 * time.Minute, 6000, 6000.0 / 3600},
+			{90 * time.Minute, 24000, 24000.0 / 3600}, {110 * time.Minute, 36000, 10}, {120 * time.Minute, 42000, 10},
+		},
 		"after a long silence it begins anew": {
 			{0, 0, unknown}, {10 * time.Minute, 600, 1}, {5 * time.Hour, 1000000, unknown}, {5*time.Hour + 10*time.Minute, 1000600, 1},
 		},
@@ -59,6 +63,8 @@ func TestTimeLeft(t *testing.T) {
 		{100, 300, 2, 100},
 		{300, 300, 2, 0},
 		{400, 300, 2, 0},
+		{300, 300, 0, 0},
+		{300, 300, unknown, 0},
 		{100, 300, 0, unknown},
 		{100, 300, unknown, unknown},
 		{unknown, 300, 2, unknown},
