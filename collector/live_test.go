@@ -126,6 +126,7 @@ func TestLive(t *testing.T) {
 			for _, name := range missing {
 				t.Errorf("nobody shows %s on PostgreSQL %d", name, major)
 			}
+			checkGrants(t, primary, standby)
 			for _, srv := range []*pgtest.Server{primary, standby} {
 				checkPrivileges(t, srv)
 			}
