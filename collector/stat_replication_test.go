@@ -192,6 +192,102 @@ func TestStatReplicationNone(t *testing.T) {
 	page.absent(t, "pg_stat_replication_senders")
 }
 
+// TestStatReplicationCut looks from the primary at a standby that is idle, falls
+// silent, comes back, is sent away, and becomes a primary.
+func TestStatReplicationCut(t *testing.T) {
+	eachEnd(t, func(t *testing.T, major int) {
+		primary := pgtest.New(t, major, pgtest.Options{Settings: map[string]string{
+			"autovacuum": "off", "wal_sender_timeout": receiverTimeout.String(),
+		}})
+		standby := pgtest.New(t, major, pgtest.Options{StandbyOf: primary, Settings: map[string]string{
+			"wal_receiver_timeout": receiverTimeout.String(), "wal_receiver_status_interval": "1s",
+		}})
+		e := watch(t, primary, pgtest.Monitor, "stat_replication")
+		primary.Exec(t, "CREATE TABLE t (i int)")
+		standbyInStep(t, e)
+		senderOfFrozen(t, primary, standby, e)
+		standbyInStep(t, e)
+		gone := func(s snapshot) bool {
+			return s.sum(standbys) == 0 && len(s.values(replayLag)) == 0
+		}
+
+		set(t, standby, "primary_slot_name", "'nope'")
+		eventually(t, e, standbys, func(s snapshot) bool {
+			if gone(s) {
+				return true
+			}
+			// The standby may have come back before it knew of the setting.
+			primary.Exec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_replication")
+			return false
+		})
+		primary.Exec(t, "INSERT INTO t VALUES (1)")
+		eventually(t, e, standbys, gone)
+		set(t, standby, "primary_slot_name", "DEFAULT")
+		standbyInStep(t, e)
+
+		if err := standby.Promote(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, e, standbys, gone)
+	})
+}
+
+// standbyInStep waits for what a primary shows of an idle standby, which is no lag:
+// none in bytes, and in seconds none that would be of the past.
+func standbyInStep(t *testing.T, e *scrape.Engine) {
+	t.Helper()
+	const prefix = "pg_stat_replication_"
+	inStep := func(s snapshot) bool {
+		for _, metric := range []string{"pending_bytes", "write_lag_bytes", "flush_lag_bytes", "replay_lag_bytes"} {
+			if !has(prefix+metric, 0, "application_name", "standby1")(s) {
+				return false
+			}
+		}
+		for _, metric := range []string{"write_lag_seconds", "flush_lag_seconds", "replay_lag_seconds"} {
+			if len(s.values(prefix+metric)) > 0 {
+				return false
+			}
+		}
+		return s.sum(standbys) == 1
+	}
+	page := eventually(t, e, standbys, inStep)
+	replied := page.value(t, prefix+"last_reply_timestamp_seconds")
+	eventually(t, e, prefix+"last_reply_timestamp_seconds", func(s snapshot) bool {
+		return inStep(s) && s.sum(prefix+"last_reply_timestamp_seconds") > replied
+	})
+}
+
+// senderOfFrozen: a standby that is silent lags by what is written meanwhile, its
+// last reply gets old, and once wal_sender_timeout is over it is no standby.
+func senderOfFrozen(t *testing.T, primary, standby *pgtest.Server, e *scrape.Engine) {
+	t.Helper()
+	if err := standby.Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	thaw := func() {
+		if err := standby.Thaw(); err != nil {
+			t.Error(err)
+		}
+	}
+	t.Cleanup(thaw)
+	lag := 0.0
+	for range 3 {
+		primary.Exec(t, "INSERT INTO t SELECT generate_series(1, 100)")
+		last := lag
+		page := eventually(t, e, replayLag, func(s snapshot) bool {
+			lag = s.sum(replayLag)
+			return lag >= last+1000
+		})
+		if flush := page.value(t, "pg_stat_replication_flush_lag_bytes"); flush != lag {
+			t.Errorf("a standby that does nothing has %v to replay and %v to flush", lag, flush)
+		}
+	}
+	eventually(t, e, standbys, func(s snapshot) bool {
+		return s.sum(standbys) == 0 && len(s.values(replayLag)) == 0 && len(s.values("pg_stat_replication_senders")) == 0
+	})
+	thaw()
+}
+
 // sendersOnStandby is a step of TestStandby: the standby feeds another.
 func sendersOnStandby(t *testing.T, c cascade) {
 	page := eventually(t, c.onStandby, replayLag, has(replayLag, 0, "application_name", "standby1", "slot_name", "standby1"))
