@@ -114,6 +114,20 @@ func slotsAreLost(t *testing.T, srv *pgtest.Server, e *scrape.Engine) {
 	eventually(t, e, "pg_replication_slots_safe_wal_size_bytes", func(s snapshot) bool {
 		return len(s.values("pg_replication_slots_safe_wal_size_bytes", "slot_name", "idle")) == 1
 	})
+	// Until a checkpoint removes the WAL, a slot that is past the limit may still be read.
+	full := eventually(t, e, walStatus, func(s snapshot) bool {
+		fillSegment(t, srv)
+		return s.sum(walStatus, "wal_status", "unreserved") == 2
+	})
+	for _, slot := range []string{"idle", "decoding"} {
+		full.value(t, walStatus, "slot_name", slot, "wal_status", "unreserved", "invalidation_reason", "")
+		if safe := full.value(t, "pg_replication_slots_safe_wal_size_bytes", "slot_name", slot); safe > 0 {
+			t.Errorf("%s is past the limit, and %v bytes are safe to write", slot, safe)
+		}
+		if kept := full.value(t, retained, "slot_name", slot); kept < 1<<20 {
+			t.Errorf("%s is past the limit of 1 MB and keeps %v bytes", slot, kept)
+		}
+	}
 	page := eventually(t, e, walStatus, func(s snapshot) bool {
 		fillSegment(t, srv)
 		srv.Exec(t, "CHECKPOINT")
@@ -171,11 +185,63 @@ func TestReplicationSlotsSynced(t *testing.T) {
 				}
 			}
 			page.value(t, retained, "slot_name", "failover", "datname", "postgres")
+			// It is inactive by design, but for the moments in which it is synced.
+			eventually(t, e, "pg_replication_slots_active", all(
+				has("pg_replication_slots_active", 0, "slot_name", "failover"),
+				has("pg_replication_slots_synced", 1, "slot_name", "failover")))
 			original := scrapePage(t, watch(t, primary, pgtest.Monitor, "replication_slots"))
 			for metric, want := range map[string]float64{"failover": 1, "synced": 0} {
 				if got := original.value(t, "pg_replication_slots_"+metric, "slot_name", "failover"); got != want {
 					t.Errorf("%s of the original is %v, want %v", metric, got, want)
 				}
+			}
+		})
+	}
+}
+
+// TestReplicationSlotsIdle has a slot invalidated that nobody has used for too long.
+func TestReplicationSlotsIdle(t *testing.T) {
+	t.Parallel()
+	srv := pgtest.New(t, 18, pgtest.Options{Settings: map[string]string{"idle_replication_slot_timeout": "1s"}})
+	srv.Exec(t, "SELECT pg_create_physical_replication_slot('idle', true)")
+	e := watch(t, srv, pgtest.Monitor, "replication_slots")
+	scrapePage(t, e).value(t, walStatus, "slot_name", "idle", "wal_status", "reserved", "invalidation_reason", "")
+	eventually(t, e, walStatus, func(s snapshot) bool {
+		srv.Exec(t, "CHECKPOINT")
+		return s.sum(walStatus, "slot_name", "idle", "wal_status", "lost", "invalidation_reason", "idle_timeout") == 1
+	})
+	page := eventually(t, e, retained, func(s snapshot) bool { return len(s.values(retained, "slot_name", "idle")) == 0 })
+	page.succeeded(t, "replication_slots", "replication_slots_status")
+	page.value(t, "pg_replication_slots_inactive_since_timestamp_seconds", "slot_name", "idle")
+}
+
+// TestReplicationSlotsConflict has a standby replay that catalogue rows are gone
+// which its own logical slot needs.
+func TestReplicationSlotsConflict(t *testing.T) {
+	for _, major := range []int{16, 17, 18} { // a standby decodes since 16
+		t.Run(strconv.Itoa(major), func(t *testing.T) {
+			t.Parallel()
+			primary := pgtest.New(t, major, pgtest.Options{Settings: map[string]string{"autovacuum": "off"}})
+			standby := pgtest.New(t, major, pgtest.Options{StandbyOf: primary, Settings: map[string]string{"hot_standby_feedback": "off"}})
+			linger(t, session(t, standby, pgtest.Superuser, "postgres"), "SELECT pg_create_logical_replication_slot('decoding', 'test_decoding')")
+			e := watch(t, standby, pgtest.Monitor, "replication_slots")
+			eventually(t, e, "pg_replication_slots_conflicting", func(s snapshot) bool {
+				primary.Exec(t, "SELECT pg_log_standby_snapshot()") // what a new slot waits for
+				return has("pg_replication_slots_conflicting", 0, "slot_name", "decoding")(s) &&
+					has("pg_replication_slots_active", 0, "slot_name", "decoding")(s) &&
+					len(s.values("pg_replication_slots_confirmed_flush_lag_bytes", "slot_name", "decoding")) == 1
+			})
+			primary.Exec(t, "CREATE TABLE t (i int)", "DROP TABLE t", "VACUUM pg_catalog.pg_class")
+			reason := ""
+			if major >= 17 {
+				reason = "rows_removed"
+			}
+			page := eventually(t, e, walStatus, all(
+				has("pg_replication_slots_conflicting", 1, "slot_name", "decoding"),
+				has(walStatus, 1, "slot_name", "decoding", "wal_status", "lost", "invalidation_reason", reason)))
+			page.succeeded(t, "replication_slots", "replication_slots_status")
+			for _, metric := range []string{"retained_bytes", "confirmed_flush_lag_bytes", "catalog_xmin_age"} {
+				page.absent(t, "pg_replication_slots_"+metric, "slot_name", "decoding")
 			}
 		})
 	}
