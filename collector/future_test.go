@@ -71,7 +71,7 @@ func TestFutureServer(t *testing.T) {
 }
 
 // renderedFor is a collector's text for a major, "" where there is none.
-func renderedFor(t *testing.T, c spec.Collector, major spec.Version) string {
+func renderedFor(t testing.TB, c spec.Collector, major spec.Version) string {
 	t.Helper()
 	q, ok := c.Query(environment(c, major))
 	if !ok {
