@@ -367,7 +367,8 @@ func standbyPromoted(t *testing.T, c cascade) {
 }
 
 // TestStandbyArchiveOnly takes the link away from a standby for good: its lag is
-// the age of the last commit it got from the archive.
+// the age of the last commit it got from the archive. So it is where there should be
+// a link and is none.
 func TestStandbyArchiveOnly(t *testing.T) {
 	eachMajor(t, func(t *testing.T, major int) {
 		primary := pgtest.New(t, major, pgtest.Options{Settings: map[string]string{"archive_command": "cp %p ../%f"}})
@@ -380,18 +381,19 @@ func TestStandbyArchiveOnly(t *testing.T) {
 			t.Fatal(err)
 		}
 		e := watch(t, standby, pgtest.Monitor, "standby")
-		ship := func() (committed float64) {
+		ship := func(situation string) (committed float64) {
 			primary.Exec(t, "INSERT INTO t VALUES (1)")
 			end := position(t, primary, "pg_switch_wal()")
 			page := eventually(t, e, standbyLag, func(s snapshot) bool {
-				return stands("archive_only")(s) && s.sum("pg_standby_replayed_position_bytes_total") >= end
+				return stands(situation)(s) && s.sum("pg_standby_replayed_position_bytes_total") >= end
 			})
 			return page.value(t, "pg_standby_last_replayed_commit_timestamp_seconds")
 		}
-		first := ship()
+		first := ship("archive_only")
 		grows(t, e, "archive_only", scrapePage(t, e))
 		lagsSinceCommit(t, standby, "archive_only")
-		if second := ship(); second <= first {
+		second := ship("archive_only")
+		if second <= first {
 			t.Errorf("the last commit replayed is of %v, and one before it of %v", second, first)
 		}
 		page := scrapePage(t, e)
@@ -404,5 +406,14 @@ func TestStandbyArchiveOnly(t *testing.T) {
 		}
 		page.absent(t, "pg_standby_upstream_info")
 		page.absent(t, "pg_standby_last_message_timestamp_seconds")
+
+		standby.Exec(t, "ALTER SYSTEM RESET primary_conninfo")
+		set(t, standby, "primary_slot_name", "'nope'")
+		grows(t, e, "cut", eventually(t, e, standbyLag, lagsBy("cut", 0)))
+		if third := ship("cut"); third <= second {
+			t.Errorf("the last commit replayed is of %v, and one before it of %v", third, second)
+		}
+		grows(t, e, "cut", scrapePage(t, e))
+		lagsSinceCommit(t, standby, "cut")
 	})
 }
