@@ -149,7 +149,7 @@ type documentation map[string]string
 
 // documentedRow is a line of a table of metrics: name, type, labels and, but for
 // those of pgvigil itself, the majors that have it.
-var documentedRow = regexp.MustCompile("^\\| `([a-z0-9_]+(?:<name>)?)` \\| (?:gauge|counter) \\| [^|]* \\| (?:([0-9]+(?:\\+| to [0-9]+)?) \\| )?")
+var documentedRow = regexp.MustCompile("^\\| `([a-z0-9_]+(?:<name>)?)` \\| (?:gauge|counter) \\| [^|]* \\| (?:((?:pg_stat_statements )?[0-9.]+(?:\\+| to [0-9]+)?) \\| )?")
 
 func documentedNames(t *testing.T) documentation {
 	t.Helper()
@@ -180,6 +180,10 @@ func (d documentation) has(name string, major int) bool {
 		}
 		// The process's own, which are listed as go_* and process_*.
 		return strings.HasPrefix(name, "go_") || strings.HasPrefix(name, "process_")
+	}
+	if version, ok := strings.CutPrefix(majors, "pg_stat_statements "); ok {
+		since, err := spec.ParseVersion(strings.TrimSuffix(version, "+"))
+		return err == nil && shipped("pg_stat_statements", spec.Version(major)) >= since
 	}
 	since, until, bounded := strings.Cut(majors, " to ")
 	first, err := strconv.Atoi(strings.TrimSuffix(since, "+"))

@@ -10,9 +10,12 @@ import (
 )
 
 // Versions says on which majors the collector has the metric: "13+", "13 to 17",
-// "16". Where Emit makes the metric out of other columns, those are the majors
+// "16", or since which version of its extension: "pg_stat_statements 1.10+". Where Emit makes the metric out of other columns, those are the majors
 // the collector has a query for.
 func (p part) Versions(m spec.Metric) (string, error) {
+	if since, err := p.extensionSince(m); since != 0 || err != nil {
+		return fmt.Sprintf("%s %s+", p.Needs.Extension, since), err
+	}
 	var with, run []spec.Version
 	for _, major := range spec.Majors() {
 		for _, env := range environments(p.Collector, major) {
@@ -37,6 +40,34 @@ func (p part) Versions(m spec.Metric) (string, error) {
 		return "", fmt.Errorf("%s: metric %q exists on no version", p.Name, m.Name)
 	}
 	return ranges(slices.Compact(with)), nil
+}
+
+// extensionSince returns the first version of the extension that has the metric; 0
+// where all have it.
+func (p part) extensionSince(m spec.Metric) (spec.Version, error) {
+	if p.Needs.Extension == "" {
+		return 0, nil
+	}
+	lacking := false
+	for _, env := range environments(p.Collector, spec.NewestMajor) {
+		query, ok := p.Query(env)
+		if !ok {
+			continue
+		}
+		text, err := spec.Render(query.SQL, env)
+		if err != nil {
+			return 0, fmt.Errorf("%s: %w", p.Name, err)
+		}
+		switch {
+		case !slices.Contains(spec.Aliases(text), m.Name):
+			lacking = true
+		case lacking:
+			return env.Extension, nil
+		default:
+			return 0, nil
+		}
+	}
+	return 0, nil
 }
 
 // marked finds the versions of an extension that line marks name.
