@@ -49,6 +49,7 @@ func scene(t *testing.T, major int) (primary, standby *pgtest.Server) {
 	if major >= 14 {
 		primary.Exec(t, "SELECT pg_stat_reset_replication_slot('decoding')")
 	}
+	storageScene(t, primary)
 	busy(t, primary)
 	relationScene(t, primary)
 	settle(t, primary)
