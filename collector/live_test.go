@@ -50,6 +50,7 @@ func scene(t *testing.T, major int) (primary, standby *pgtest.Server) {
 		primary.Exec(t, "SELECT pg_stat_reset_replication_slot('decoding')")
 	}
 	storageScene(t, primary)
+	progressScene(t, primary)
 	busy(t, primary)
 	relationScene(t, primary)
 	settle(t, primary)
