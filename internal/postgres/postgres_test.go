@@ -2,6 +2,8 @@ package postgres_test
 
 import (
 	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -372,4 +374,32 @@ func FuzzConnString(f *testing.F) {
 			t.Errorf("the error shows the secret: %v", err)
 		}
 	})
+}
+
+// TestTLS reads what the handshake agreed on, with TLS and without.
+func TestTLS(t *testing.T) {
+	srv := pgtest.New(t, 18, pgtest.Options{TLS: true})
+	file, err := os.ReadFile(srv.CertFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(file)
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	agreed := func(dsn string) *spec.TLS {
+		s := open(t, postgres.Config{ConnString: dsn})
+		session := lend(t, s)
+		defer s.Release(t.Context(), session)
+		return session.TLS()
+	}
+	encrypted := srv.DSN(pgtest.Monitor, "postgres")
+	got := agreed(encrypted)
+	if got == nil || !got.NotAfter.Equal(cert.NotAfter) || got.Version != "TLSv1.3" || !strings.HasPrefix(got.Cipher, "TLS_") {
+		t.Errorf("the handshake agreed on %+v, and the certificate ends %s", got, cert.NotAfter)
+	}
+	if got := agreed(strings.Replace(encrypted, "sslmode=verify-full", "sslmode=disable", 1)); got != nil {
+		t.Errorf("without TLS the handshake agreed on %+v", got)
+	}
 }

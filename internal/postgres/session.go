@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -87,6 +88,23 @@ type statement struct {
 
 // Database is the database the session is connected to.
 func (s *Session) Database() string { return s.database }
+
+// TLS is what the session's handshake agreed on, nil where it has no encryption.
+func (s *Session) TLS() *spec.TLS {
+	conn, ok := s.conn.Conn().(*tls.Conn)
+	if !ok {
+		return nil
+	}
+	state := conn.ConnectionState()
+	agreed := &spec.TLS{
+		Version: strings.Replace(tls.VersionName(state.Version), " ", "v", 1),
+		Cipher:  tls.CipherSuiteName(state.CipherSuite),
+	}
+	if certs := state.PeerCertificates; len(certs) > 0 {
+		agreed.NotAfter = certs[0].NotAfter
+	}
+	return agreed
+}
 
 // Broken reports whether the connection is gone.
 func (s *Session) Broken() bool { return s.conn.IsClosed() }

@@ -150,7 +150,7 @@ func (e *Engine) runBatch(b *batch) {
 	}
 	e.noteExtensions(b.database, session.Facts.Extensions)
 	units, plans, queries := e.compose(b, session.Facts)
-	run := spec.Run{Database: b.database, Role: b.role}
+	run := spec.Run{Database: b.database, Role: b.role, TLS: session.TLS()}
 	// A lost session has been handed over as the failure of each collector.
 	_ = session.Run(ctx, queries, func(i int, r postgres.Result) {
 		run.Now = time.Now()

@@ -351,3 +351,29 @@ func TestKeptSessionLost(t *testing.T) {
 		t.Errorf("what failed with its session was read again after %s", took)
 	}
 }
+
+// TestTLS gives an emitter what its session's handshake agreed on, with the scrape
+// and in the background, and nothing where the session is not encrypted.
+func TestTLS(t *testing.T) {
+	srv := pgtest.New(t, 18, pgtest.Options{TLS: true})
+	now := gauge("now", `SELECT 1::double precision AS unused`)
+	now.Emit = func() spec.Emitter {
+		return spec.EmitFunc(func(run spec.Run, _ *spec.Rows, out *spec.Sink) error {
+			out.Row()
+			if run.TLS != nil && run.TLS.NotAfter.After(run.Now) {
+				out.Set("v", 1)
+			}
+			return nil
+		})
+	}
+	later := every(now, time.Minute)
+	later.Name = "later"
+	collectors := []spec.Collector{now, later}
+	encrypted := srv.DSN(pgtest.Monitor, "postgres")
+	wants(t, engine(t, encrypted, collectors).text(t, deadline), "pg_now_v 1", "pg_later_v 1")
+
+	plain := strings.Replace(encrypted, "sslmode=verify-full", "sslmode=disable", 1)
+	text := engine(t, plain, collectors).text(t, deadline)
+	wants(t, text, success("now", 1), success("later", 1))
+	lacks(t, text, "pg_now_v", "pg_later_v")
+}

@@ -215,7 +215,7 @@ func (e *Engine) runOnScrape(f *flight, session *postgres.Session, state postgre
 	for i, r := range runs {
 		queries[i] = postgres.Query{Name: r.unit.c.Name, SQL: r.plan.sql, Timeout: r.unit.c.Cost.Timeout}
 	}
-	run := spec.Run{Database: session.Database(), Role: state.Role}
+	run := spec.Run{Database: session.Database(), Role: state.Role, TLS: session.TLS()}
 	// A lost session has been handed over as the failure of each collector.
 	_ = session.Run(f.ctx, queries, func(i int, r postgres.Result) {
 		run.Now = time.Now()

@@ -301,6 +301,20 @@ type Run struct {
 	Database string
 	// Role is the server's role during the run.
 	Role Role
+	// TLS is what the handshake of the run's session agreed on; nil where the
+	// session is not encrypted.
+	TLS *TLS
+}
+
+// TLS is what a session's own handshake told: of the server, or of the pooler or
+// proxy that ends the encryption in its stead.
+type TLS struct {
+	// Version is the protocol as PostgreSQL writes it: TLSv1.3.
+	Version string
+	// Cipher is the cipher suite by its name in IANA's registry.
+	Cipher string
+	// NotAfter is when the certificate that the server showed ends to be valid.
+	NotAfter time.Time
 }
 
 // Emitter turns the rows of one run into samples. One Emitter serves one target
