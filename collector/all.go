@@ -23,6 +23,8 @@ func All() []spec.Collector {
 		RelationSize,
 		ReplicationSlots,
 		ReplicationSlotsStatus,
+		Roles,
+		RolesPasswords,
 		Server,
 		ServerInfo,
 		ServerTimeline,

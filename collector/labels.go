@@ -23,6 +23,7 @@ func Labels() map[string]string {
 		"object":              "object of pg_stat_io: relation, temp relation or wal",
 		"phase":               "phase of a command that reports its progress; empty where it is hidden",
 		"relname":             "name of the table; other for the folded rest; empty where it cannot be known",
+		"password_encryption": "how a role's password is kept: scram-sha-256, md5, none or other",
 		"rolname":             "name of the role",
 		"schemaname":          "name of the schema; other for the folded rest; empty where it cannot be known",
 		"sender_host":         "host of the upstream server as pg_stat_wal_receiver has it",
