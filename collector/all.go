@@ -14,6 +14,8 @@ func All() []spec.Collector {
 		ConnectionsRole,
 		ConnectionsTLS,
 		Database,
+		Hba,
+		HbaWeak,
 		LargeObjects,
 		Locks,
 		LocksSlots,

@@ -4,8 +4,9 @@ package collector
 // it holds. A label is PostgreSQL's own column name, one spelling each.
 func Labels() map[string]string {
 	return map[string]string{
-		"address_class":       "local, private or public: the kind of client_addr; empty where it is hidden",
+		"address_class":       "local, private or public: the kind of client_addr, empty where it is hidden; of a rule also all, and name for a host name",
 		"application_name":    "application_name of pg_stat_activity or pg_stat_replication",
+		"auth_method":         "auth_method of pg_hba_file_rules",
 		"backend_type":        "backend_type of pg_stat_activity",
 		"client_addr":         "address of the peer",
 		"cluster_name":        "setting cluster_name",
