@@ -77,6 +77,8 @@ func All() []spec.Collector {
 		TableXidTemporary,
 		Tablespaces,
 		TempFiles,
+		TLS,
+		TLSSession,
 		WAL,
 		WALDirectory,
 		Xid,

@@ -36,6 +36,8 @@ func Labels() map[string]string {
 		"slot_type":           "physical or logical",
 		"spcname":             "name of the tablespace",
 		"ssl":                 "whether the session is encrypted, as in pg_stat_ssl; empty where it is hidden",
+		"sslcipher":           "cipher suite of pgvigil's own session, by IANA's name",
+		"sslversion":          "TLS protocol of pgvigil's own session, as in pg_stat_ssl",
 		"state":               "state of the session or standby",
 		"sync_state":          "sync_state of pg_stat_replication",
 		"system_identifier":   "the cluster's identifier from initdb; clones share it",

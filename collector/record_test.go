@@ -33,7 +33,10 @@ const (
 
 // recordedRun is the moment every recorded page is bound at.
 func recordedRun(role spec.Role) spec.Run {
-	return spec.Run{Now: time.Unix(1700000000, 0), Database: "postgres", Role: role}
+	return spec.Run{
+		Now: time.Unix(1700000000, 0), Database: "postgres", Role: role,
+		TLS: &spec.TLS{Version: "TLSv1.3", Cipher: "TLS_AES_128_GCM_SHA256", NotAfter: time.Unix(1730000000, 0)},
+	}
 }
 
 // roleOf is the side of replication a collector's page is recorded on.
