@@ -14,6 +14,8 @@ func All() []spec.Collector {
 		ConnectionsRole,
 		ConnectionsTLS,
 		Database,
+		Extensions,
+		ExtensionsUpdate,
 		Hba,
 		HbaWeak,
 		LargeObjects,
