@@ -23,6 +23,7 @@ func All() []spec.Collector {
 		LocksSlots,
 		LocksWaits,
 		NotifyQueue,
+		PreparedXacts,
 		QueryText,
 		RelationSize,
 		ReplicationSlots,

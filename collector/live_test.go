@@ -52,6 +52,7 @@ func scene(t *testing.T, major int) (primary, standby *pgtest.Server) {
 	storageScene(t, primary)
 	progressScene(t, primary)
 	rolesScene(t, primary)
+	preparedScene(t, primary)
 	busy(t, primary)
 	relationScene(t, primary)
 	settle(t, primary)
