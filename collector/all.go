@@ -70,6 +70,8 @@ func All() []spec.Collector {
 		StatSLRU,
 		StatStatements,
 		StatStatementsInfo,
+		StatSubscription,
+		StatSubscriptionTables,
 		StatUserFunctions,
 		StatUserIndexes,
 		StatUserTables,

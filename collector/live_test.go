@@ -52,6 +52,7 @@ func scene(t *testing.T, major int) (primary, standby *pgtest.Server) {
 	storageScene(t, primary)
 	progressScene(t, primary)
 	rolesScene(t, primary)
+	subscriptionScene(t, primary)
 	preparedScene(t, primary)
 	busy(t, primary)
 	relationScene(t, primary)
@@ -285,6 +286,9 @@ func rare(major int) map[string]string {
 	if major < 14 {
 		names["pg_xid_failsafe_age"] = "since 14"
 		names["pg_xid_multixact_failsafe_age"] = "since 14"
+	}
+	if major < 16 {
+		names["pg_stat_subscription_stats_reset_timestamp_seconds"] = "needs an error before the reset"
 	}
 	return names
 }
