@@ -88,5 +88,7 @@ func All() []spec.Collector {
 		WALDirectory,
 		Xid,
 		XidLimits,
+		XminHorizon,
+		XminHorizonHolder,
 	}
 }

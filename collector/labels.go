@@ -19,6 +19,7 @@ func Labels() map[string]string {
 		"extversion":          "version of the extension installed in the database",
 		"granted":             "whether a lock is held, else it is waited for",
 		"indexrelname":        "name of the index; other for the folded rest",
+		"holder":              "what holds back vacuum: client, autovacuum, background, walsender, standby_feedback, prepared_xact, replication_slot or replication_slot_catalog; empty where it is hidden",
 		"invalidation_reason": "why the replication slot was invalidated; empty while it was not",
 		"mode":                "lock mode as pg_locks writes it, in lower case",
 		"name":                "name of the setting, as in pg_settings, or of the cache, as in pg_stat_slru since 17",
