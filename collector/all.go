@@ -9,6 +9,8 @@ import "github.com/pgvigil/pgvigil/internal/spec"
 // All returns every collector, in the order of their names.
 func All() []spec.Collector {
 	return []spec.Collector{
+		Autovacuum,
+		AutovacuumTables,
 		Connections,
 		ConnectionsDatabase,
 		ConnectionsRole,

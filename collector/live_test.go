@@ -54,6 +54,7 @@ func scene(t *testing.T, major int) (primary, standby *pgtest.Server) {
 	rolesScene(t, primary)
 	subscriptionScene(t, primary)
 	preparedScene(t, primary)
+	autovacuumScene(t, primary)
 	busy(t, primary)
 	relationScene(t, primary)
 	settle(t, primary)
