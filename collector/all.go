@@ -32,6 +32,7 @@ func All() []spec.Collector {
 		ReplicationSlotsStatus,
 		Roles,
 		RolesPasswords,
+		Sequences,
 		Server,
 		ServerInfo,
 		ServerTimeline,

@@ -33,6 +33,7 @@ func Labels() map[string]string {
 		"schemaname":          "name of the schema; other for the folded rest; empty where it cannot be known",
 		"sender_host":         "host of the upstream server as pg_stat_wal_receiver has it",
 		"sender_port":         "port of the upstream server",
+		"sequencename":        "name of the sequence; empty for the whole database",
 		"setting":             "value of the setting, as in pg_settings",
 		"short_version":       "version in numbers, such as 16.4",
 		"situation":           "why a standby's lag is what it is: caught_up, replaying, paused, cut or archive_only",

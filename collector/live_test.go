@@ -55,6 +55,7 @@ func scene(t *testing.T, major int) (primary, standby *pgtest.Server) {
 	subscriptionScene(t, primary)
 	preparedScene(t, primary)
 	autovacuumScene(t, primary)
+	sequencesScene(t, primary)
 	busy(t, primary)
 	relationScene(t, primary)
 	settle(t, primary)
