@@ -20,6 +20,8 @@ func All() []spec.Collector {
 		ExtensionsUpdate,
 		Hba,
 		HbaWeak,
+		IndexHealth,
+		IndexHealthKeys,
 		LargeObjects,
 		Locks,
 		LocksSlots,

@@ -56,6 +56,7 @@ func scene(t *testing.T, major int) (primary, standby *pgtest.Server) {
 	preparedScene(t, primary)
 	autovacuumScene(t, primary)
 	sequencesScene(t, primary)
+	indexHealthScene(t, primary)
 	busy(t, primary)
 	relationScene(t, primary)
 	settle(t, primary)
