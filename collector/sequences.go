@@ -34,16 +34,17 @@ SELECT DISTINCT l.relation AS seqid
    AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())
    AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
 ), owned AS MATERIALIZED (
-SELECT d.objid AS seqid, d.refobjid AS relid, d.refobjsubid AS attnum
-  FROM pg_catalog.pg_depend d
- WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass
-   AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0
+SELECT s.seqrelid AS seqid, d.refobjid AS relid, d.refobjsubid AS attnum
+  FROM pg_catalog.pg_sequence s
+  JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = s.seqrelid
+ WHERE d.refclassid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0
 ), preset AS MATERIALIZED (
 SELECT d.refobjid AS seqid, a.adrelid AS relid, a.adnum AS attnum, a.adbin::text AS expression
   FROM pg_catalog.pg_depend d
   JOIN pg_catalog.pg_attrdef a ON a.oid = d.objid
- WHERE d.classid = 'pg_catalog.pg_attrdef'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass
-   AND d.deptype = 'n' AND NOT EXISTS (SELECT FROM owned o WHERE o.seqid = d.refobjid)
+ WHERE d.classid = 'pg_catalog.pg_attrdef'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.deptype = 'n'
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend o
+                    WHERE o.classid = 'pg_catalog.pg_class'::regclass AND o.objid = d.refobjid AND o.deptype IN ('a', 'i'))
 ), fed AS (
 SELECT o.seqid, o.relid, o.attnum
   FROM owned o
