@@ -19,16 +19,6 @@ func autovacuumScene(t *testing.T, primary *pgtest.Server) {
 	session(t, primary, pgtest.Superuser, "postgres", "BEGIN", "LOCK TABLE queue IN SHARE UPDATE EXCLUSIVE MODE")
 }
 
-// eachMajor runs a parallel subtest for each major that starts its own server.
-func eachMajor(t *testing.T, body func(t *testing.T, major int)) {
-	for _, major := range pgtest.Majors() {
-		t.Run(strconv.Itoa(major), func(t *testing.T) {
-			t.Parallel()
-			body(t, major)
-		})
-	}
-}
-
 // engines returns what makes an engine for a flag anew, without what was read before.
 func engines(t *testing.T, srv *pgtest.Server, flag string) func() *scrape.Engine {
 	return func() *scrape.Engine {

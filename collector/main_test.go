@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -27,6 +28,16 @@ var (
 )
 
 func TestMain(m *testing.M) { os.Exit(servers.Main(m)) }
+
+// eachMajor runs a parallel subtest for each major that starts its own servers.
+func eachMajor(t *testing.T, body func(t *testing.T, major int)) {
+	for _, major := range pgtest.Majors() {
+		t.Run(strconv.Itoa(major), func(t *testing.T) {
+			t.Parallel()
+			body(t, major)
+		})
+	}
+}
 
 // watch returns an engine for the named collectors (by flag; none is all) on a
 // server, connected as the user.

@@ -1,23 +1,11 @@
 package collector_test
 
 import (
-	"strconv"
 	"testing"
 
 	"github.com/pgvigil/pgvigil/collector"
 	"github.com/pgvigil/pgvigil/internal/pgtest"
 )
-
-// eachMajor runs a parallel subtest for each major: where a test needs servers of
-// its own.
-func eachMajor(t *testing.T, body func(t *testing.T, major int)) {
-	for _, major := range pgtest.Majors() {
-		t.Run(strconv.Itoa(major), func(t *testing.T) {
-			t.Parallel()
-			body(t, major)
-		})
-	}
-}
 
 // rolesScene makes a role whose password ends.
 func rolesScene(t *testing.T, srv *pgtest.Server) {

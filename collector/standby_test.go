@@ -98,16 +98,6 @@ func TestStandby(t *testing.T) {
 	eachMajor(t, func(t *testing.T, major int) { leadStandby(t, newCascade(t, major)) })
 }
 
-// eachMajor runs a parallel subtest for each major, with servers of its own.
-func eachMajor(t *testing.T, body func(t *testing.T, major int)) {
-	for _, major := range pgtest.Majors() {
-		t.Run(strconv.Itoa(major), func(t *testing.T) {
-			t.Parallel()
-			body(t, major)
-		})
-	}
-}
-
 func leadStandby(t *testing.T, c cascade) {
 	for _, step := range []struct {
 		name string
