@@ -11,6 +11,8 @@ func All() []spec.Collector {
 	return []spec.Collector{
 		Autovacuum,
 		AutovacuumTables,
+		Bloat,
+		BloatIndexes,
 		Connections,
 		ConnectionsDatabase,
 		ConnectionsRole,

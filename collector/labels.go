@@ -22,6 +22,7 @@ func Labels() map[string]string {
 		"holder":              "what holds back vacuum: client, autovacuum, background, walsender, standby_feedback, prepared_xact, replication_slot or replication_slot_catalog; empty where it is hidden",
 		"invalidation_reason": "why the replication slot was invalidated; empty while it was not",
 		"kind":                "what is wrong with an index: invalid, unused, duplicate or redundant",
+		"method":              "how a number was come by: estimate; other for the folded rest",
 		"mode":                "lock mode as pg_locks writes it, in lower case",
 		"name":                "name of the setting, as in pg_settings, or of the cache, as in pg_stat_slru since 17",
 		"query":               "text of the query, normalised, on one line",

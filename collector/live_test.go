@@ -57,6 +57,7 @@ func scene(t *testing.T, major int) (primary, standby *pgtest.Server) {
 	autovacuumScene(t, primary)
 	sequencesScene(t, primary)
 	indexHealthScene(t, primary)
+	bloatScene(t, primary)
 	busy(t, primary)
 	relationScene(t, primary)
 	settle(t, primary)
@@ -265,6 +266,8 @@ func unseen(t *testing.T, seen map[string]bool, major spec.Version) []string {
 // rare names the metrics that no ordinary scene shows, and why.
 func rare(major int) map[string]string {
 	names := map[string]string{
+		"pg_bloat_table_locked":                                    "needs a table that is locked while it is read",
+		"pg_bloat_index_locked":                                    "needs a table that is locked while it is read",
 		"pg_server_role_changed_timestamp_seconds":                 "needs a promotion between two scrapes",
 		"pg_relation_size_estimated_bytes":                         "needs more tables than are measured, or a lock",
 		"pg_relation_size_locked_relations":                        "needs a lock",

@@ -1,0 +1,254 @@
+package collector_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/pgvigil/pgvigil/collector"
+	"github.com/pgvigil/pgvigil/internal/pgtest"
+	"github.com/pgvigil/pgvigil/internal/postgres"
+	"github.com/pgvigil/pgvigil/internal/scrape"
+	"github.com/pgvigil/pgvigil/internal/spec"
+)
+
+// bloatScene has a table and indexes of every judgement, one of which the role of
+// the tests may not read.
+func bloatScene(t *testing.T, primary *pgtest.Server) {
+	t.Helper()
+	primary.Exec(t,
+		"CREATE TABLE stock (id int CONSTRAINT stock_pkey PRIMARY KEY, a int, b int, note text) WITH (autovacuum_enabled = off)",
+		"INSERT INTO stock SELECT g, g % 6000, g % 6000, 'note ' || g FROM generate_series(1, 30000) g",
+		"DELETE FROM stock WHERE id % 2 = 0",
+		"CREATE INDEX stock_a_b ON stock (a, b)",
+		"CREATE TABLE stock_new (id int CONSTRAINT stock_new_pkey PRIMARY KEY) WITH (autovacuum_enabled = off)",
+		"INSERT INTO stock_new SELECT generate_series(1, 10000)",
+		"CREATE TABLE stock_old (id int CONSTRAINT stock_old_pkey PRIMARY KEY) WITH (autovacuum_enabled = off)",
+		"INSERT INTO stock_old SELECT generate_series(1, 10000)",
+		"CREATE TABLE stock_secret (id int CONSTRAINT stock_secret_pkey PRIMARY KEY) WITH (autovacuum_enabled = off)",
+		"INSERT INTO stock_secret SELECT generate_series(1, 10000)",
+		"GRANT SELECT ON stock, stock_new, stock_old TO "+pgtest.Monitor)
+	analyzed(t, primary, "postgres", "stock", "stock_old", "stock_secret")
+	primary.Exec(t, "UPDATE stock_old SET id = -id")
+}
+
+// analyzed vacuums and analyzes tables until the statistics know of no change
+// since: changes may be reported after the ANALYZE that has seen them.
+func analyzed(t *testing.T, srv *pgtest.Server, database string, tables ...string) {
+	t.Helper()
+	for _, table := range tables {
+		known := "SELECT n_mod_since_analyze FROM pg_stat_user_tables WHERE last_analyze IS NOT NULL AND relid = '" + table + "'::regclass"
+		for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+			srv.ExecIn(t, database, "VACUUM ANALYZE "+table)
+			if srv.Query(t, database, known) == "0" {
+				break
+			}
+			if time.Since(began) > 10*time.Second {
+				t.Fatalf("the statistics of %s never came", table)
+			}
+		}
+	}
+}
+
+// bloat returns what makes an engine for the collectors of bloat on one database.
+func bloat(t *testing.T, srv *pgtest.Server, user, database string) func() *scrape.Engine {
+	return func() *scrape.Engine {
+		t.Helper()
+		server, err := postgres.New(postgres.Config{ConnString: srv.DSN(user, "postgres")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := scrape.New(t.Context(), server, scrape.Options{
+			Collectors: []spec.Collector{collector.Bloat, collector.BloatIndexes}, Logger: testLogger{t},
+			Watch: func(name string) bool { return name == database },
+		})
+		t.Cleanup(e.Close)
+		return e
+	}
+}
+
+// reader makes a role with pg_monitor that is gone after the test.
+func reader(t *testing.T, srv *pgtest.Server) (role, database string) {
+	t.Helper()
+	conn := srv.Conn(t, pgtest.Superuser, "postgres")
+	t.Cleanup(func() {
+		if _, err := conn.Exec(context.WithoutCancel(t.Context()), "DROP ROLE IF EXISTS "+role); err != nil {
+			t.Error(err)
+		}
+	})
+	database = srv.Database(t) // dropped before the role, with what was granted there
+	role = "reader_of_" + database
+	srv.Exec(t, "CREATE ROLE "+role+" LOGIN IN ROLE pg_monitor")
+	return role, database
+}
+
+// reasons sums why tables and indexes of a database are not judged.
+func reasons(s snapshot, database string) map[string]float64 {
+	sums := map[string]float64{}
+	for _, kind := range []string{"table", "index"} {
+		for _, reason := range []string{"locked", "hidden", "without_statistics", "stale", "unclear"} {
+			if n := s.sum("pg_bloat_"+kind+"_"+reason, "datname", database); n > 0 {
+				sums[kind+" "+reason] = n
+			}
+		}
+	}
+	return sums
+}
+
+// ratio is the part of a relation that is wasted, absent where nothing is said.
+func (s snapshot) ratio(t *testing.T, kind, label, name string) float64 {
+	t.Helper()
+	size := s.values("pg_bloat_"+kind+"_size_bytes", label, name, "method", "estimate")
+	if len(size) == 0 {
+		s.absent(t, "pg_bloat_"+kind+"_wasted_bytes", label, name)
+		return spec.Absent()
+	}
+	return s.value(t, "pg_bloat_"+kind+"_wasted_bytes", label, name, "method", "estimate") / size[0]
+}
+
+const still = " WITH (autovacuum_enabled = off)"
+
+// judged makes a table and two indexes, of which half is deleted, and the same
+// with nothing deleted.
+var judged = []string{
+	"CREATE TABLE half (id int CONSTRAINT half_pkey PRIMARY KEY, kind int, note text)" + still,
+	"CREATE INDEX half_kind ON half (kind)",
+	"INSERT INTO half SELECT g, g % 10, repeat('n', g % 50) FROM generate_series(1, 50000) g",
+	"DELETE FROM half WHERE id % 2 = 0",
+	"CREATE TABLE fresh (id int CONSTRAINT fresh_pkey PRIMARY KEY, kind int, note text)" + still,
+	"INSERT INTO fresh SELECT g, g % 10, repeat('n', g % 50) FROM generate_series(1, 30000) g",
+	"CREATE INDEX fresh_kind ON fresh (kind)",
+}
+
+// TestBloat judges a table and indexes that are half empty, and some that are
+// full. Where it cannot be known it says nothing but how many there are.
+func TestBloat(t *testing.T) {
+	servers.Each(t, func(t *testing.T, srv *pgtest.Server) {
+		db := srv.Database(t)
+		srv.ExecIn(t, db, judged...)
+		srv.ExecIn(t, db,
+			"CREATE TABLE tiny (id int PRIMARY KEY)"+still, "INSERT INTO tiny SELECT generate_series(1, 100)",
+			"CREATE TABLE never (id int CONSTRAINT never_pkey PRIMARY KEY)"+still, "INSERT INTO never SELECT generate_series(1, 10000)",
+			"CREATE TABLE aged (id int CONSTRAINT aged_pkey PRIMARY KEY)"+still, "INSERT INTO aged SELECT generate_series(1, 10000)",
+			"CREATE TABLE pairs (a int, b int)"+still, "INSERT INTO pairs SELECT g % 2000, g % 2000 FROM generate_series(1, 20000) g", "CREATE INDEX pairs_a_b ON pairs (a, b)",
+			"CREATE TABLE partial (a int, b int)"+still, "INSERT INTO partial SELECT g, nullif(g % 4, 1) FROM generate_series(1, 40000) g",
+			"CREATE INDEX partial_a ON partial (a) WHERE b IS NULL", "CREATE INDEX partial_lower ON partial (lower(md5(a::text)))")
+		analyzed(t, srv, db, "half", "fresh", "aged", "pairs", "partial")
+		srv.ExecIn(t, db, "DELETE FROM aged WHERE id % 2 = 0")
+		want := map[string]float64{
+			"table without_statistics": 1, "index without_statistics": 1, "table stale": 1, "index stale": 1, "index unclear": 1,
+		}
+		page := anew(t, bloat(t, srv, pgtest.Superuser, db), "pg_bloat_table_stale", func(s snapshot) bool {
+			return fmt.Sprint(reasons(s, db)) == fmt.Sprint(want)
+		})
+		page.succeeded(t, "bloat", "bloat_indexes")
+		for _, c := range []struct {
+			kind, label, name string
+			low, high         float64
+		}{
+			{"table", "relname", "half", 0.45, 0.55},
+			{"table", "relname", "fresh", 0, 0.05},
+			{"table", "relname", "partial", 0, 0.05},
+			{"index", "indexrelname", "half_pkey", 0.45, 0.55},
+			{"index", "indexrelname", "half_kind", 0.4, 0.6},
+			{"index", "indexrelname", "fresh_pkey", 0, 0.05},
+			{"index", "indexrelname", "fresh_kind", 0, 0.05},
+			{"index", "indexrelname", "partial_a", 0, 0.1},
+			{"index", "indexrelname", "partial_lower", 0, 0.05},
+		} {
+			if ratio := page.ratio(t, c.kind, c.label, c.name); !(ratio >= c.low && ratio <= c.high) {
+				t.Errorf("%s is wasted by %v, want %v to %v", c.name, ratio, c.low, c.high)
+			}
+		}
+		for _, name := range []string{"tiny", "never", "aged"} {
+			page.absent(t, "pg_bloat_table_wasted_bytes", "relname", name)
+			page.absent(t, "pg_bloat_index_wasted_bytes", "relname", name)
+		}
+		page.absent(t, "pg_bloat_index_wasted_bytes", "relname", "pairs")
+	})
+}
+
+// TestBloatHidden shows what pg_monitor alone may judge, and what each grant adds:
+// SELECT on a table does not open the statistics of its index on an expression.
+func TestBloatHidden(t *testing.T) {
+	servers.Each(t, func(t *testing.T, srv *pgtest.Server) {
+		role, db := reader(t, srv)
+		srv.ExecIn(t, db, judged...)
+		srv.ExecIn(t, db, "CREATE INDEX half_expression ON half ((kind + 1))",
+			"CREATE TABLE guarded (id int CONSTRAINT guarded_pkey PRIMARY KEY)"+still, "INSERT INTO guarded SELECT generate_series(1, 10000)",
+			"ALTER TABLE guarded ENABLE ROW LEVEL SECURITY", "GRANT SELECT ON guarded TO "+role)
+		analyzed(t, srv, db, "half", "fresh", "guarded")
+
+		page := scrapePage(t, bloat(t, srv, role, db)())
+		page.absent(t, "pg_bloat_table_wasted_bytes")
+		page.absent(t, "pg_bloat_index_wasted_bytes")
+		checkReasons(t, page, db, map[string]float64{"table hidden": 3, "index hidden": 6})
+
+		srv.ExecIn(t, db, "GRANT SELECT ON half TO "+role, "GRANT SELECT (id, kind, note) ON fresh TO "+role)
+		page = scrapePage(t, bloat(t, srv, role, db)())
+		checkReasons(t, page, db, map[string]float64{"table hidden": 1, "index hidden": 2})
+		if ratio := page.ratio(t, "table", "relname", "half"); !(ratio > 0.45 && ratio < 0.55) {
+			t.Errorf("half is wasted by %v", ratio)
+		}
+		page.absent(t, "pg_bloat_index_wasted_bytes", "indexrelname", "half_expression")
+
+		if srv.Major >= 14 {
+			srv.ExecIn(t, db, "GRANT pg_read_all_data TO "+role)
+			page = scrapePage(t, bloat(t, srv, role, db)())
+			checkReasons(t, page, db, map[string]float64{"table hidden": 1, "index hidden": 1}) // those with row security
+			page.value(t, "pg_bloat_index_wasted_bytes", "indexrelname", "half_expression")
+		}
+	})
+}
+
+func checkReasons(t *testing.T, page snapshot, database string, want map[string]float64) {
+	t.Helper()
+	if got := reasons(page, database); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("not judged are %v, want %v", got, want)
+	}
+}
+
+// TestBloatLocked holds a table and an index under ACCESS EXCLUSIVE: the page
+// comes at once, counts them, and judges the others.
+func TestBloatLocked(t *testing.T) {
+	servers.Each(t, func(t *testing.T, srv *pgtest.Server) {
+		db := srv.Database(t)
+		srv.ExecIn(t, db, judged...)
+		srv.ExecIn(t, db, "CREATE TABLE held (id int CONSTRAINT held_pkey PRIMARY KEY)"+still, "INSERT INTO held SELECT generate_series(1, 10000)")
+		analyzed(t, srv, db, "half", "fresh", "held")
+		// A lock that is waited for stops those who come after, too.
+		session(t, srv, pgtest.Superuser, db, "BEGIN", "LOCK TABLE held IN ACCESS SHARE MODE")
+		linger(t, session(t, srv, pgtest.Superuser, db, "BEGIN"), "LOCK TABLE held IN ACCESS EXCLUSIVE MODE")
+		session(t, srv, pgtest.Superuser, db, "BEGIN", "LOCK TABLE fresh IN ACCESS EXCLUSIVE MODE", "REINDEX INDEX half_kind")
+
+		want := map[string]float64{"table locked": 2, "index locked": 4}
+		page := anew(t, bloat(t, srv, pgtest.Superuser, db), "pg_bloat_table_locked", func(s snapshot) bool {
+			return fmt.Sprint(reasons(s, db)) == fmt.Sprint(want)
+		})
+		page.succeeded(t, "bloat", "bloat_indexes")
+		page.absent(t, "pg_bloat_table_wasted_bytes", "relname", "fresh")
+		page.absent(t, "pg_bloat_table_wasted_bytes", "relname", "held")
+		page.value(t, "pg_bloat_table_wasted_bytes", "relname", "half")
+		page.value(t, "pg_bloat_index_wasted_bytes", "indexrelname", "half_pkey")
+	})
+}
+
+// TestBloatUncounted judges by the last ANALYZE where the server has lost count,
+// as after a crash or on a standby, unless the size has changed since.
+func TestBloatUncounted(t *testing.T) {
+	servers.Each(t, func(t *testing.T, srv *pgtest.Server) {
+		db := srv.Database(t)
+		srv.ExecIn(t, db, judged...)
+		analyzed(t, srv, db, "half", "fresh")
+		srv.ExecIn(t, db, "SELECT pg_stat_reset()")
+		uncounted := func(s snapshot) bool {
+			return s.ratio(t, "table", "relname", "half") > 0.45 && s.ratio(t, "table", "relname", "fresh") < 0.05
+		}
+		anew(t, bloat(t, srv, pgtest.Superuser, db), "pg_bloat_table_wasted_bytes", uncounted)
+
+		srv.ExecIn(t, db, "UPDATE fresh SET note = note || repeat('n', 100)", "SELECT pg_stat_reset()")
+		page := anew(t, bloat(t, srv, pgtest.Superuser, db), "pg_bloat_table_stale", adds("pg_bloat_table_stale", 1, "relname", "fresh"))
+		page.absent(t, "pg_bloat_table_wasted_bytes", "relname", "fresh")
+	})
+}
