@@ -16,10 +16,10 @@ LDFLAGS      = -s -w -X $(VERSION_PKG).Version=$(VERSION)
 SERVERS = $$(internal/pgtest/install.sh)
 TOOLS   = $$(tools/install.sh)
 
-.PHONY: help build demo test lint generate record bench fuzz servers tools clean
+.PHONY: help build demo test lint generate record bench bloat-accuracy fuzz servers tools clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 
 build: ## Build bin/pgvigil, a static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pgvigil ./cmd/pgvigil
@@ -47,6 +47,9 @@ record: servers ## Record collector/testdata anew from live servers
 
 bench: servers ## Measure warm scrapes of two workloads beside bare statements; figures for docs/performance.md
 	@PGVIGIL_POSTGRES=$(SERVERS) $(GO) run ./test/bench
+
+bloat-accuracy: servers ## Hold estimates of bloat against pgstattuple, on tables and indexes of known bloat
+	@PGVIGIL_POSTGRES=$(SERVERS) $(GO) run ./test/bloat
 
 fuzz: ## Run every fuzz test for FUZZTIME (10s)
 	@grep -r --include='*_test.go' -o '^func Fuzz[A-Za-z0-9_]*' . | sed 's|/[^/]*:func | |' | while read -r dir name; do \

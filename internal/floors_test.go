@@ -39,12 +39,13 @@ var floors = map[string][]string{
 	"test/exporter":                {},
 	"test/demo":                    {"internal/pgtest", "test/exporter"},
 	"test/bench":                   nil, // measures all of it
+	"test/bloat":                   {"collector", "internal/spec", "internal/pgtest"},
 }
 
 // owners lists who may import a library. Others stay replaceable because few
 // files know them.
 var owners = map[string][]string{
-	"github.com/jackc/pgx":                   {"internal/postgres", "internal/pgtest", "test/demo", "test/bench"},
+	"github.com/jackc/pgx":                   {"internal/postgres", "internal/pgtest", "test/demo", "test/bench", "test/bloat"},
 	"github.com/alecthomas/kingpin":          {"cmd/pgvigil"},
 	"github.com/prometheus/client_golang":    {"internal/page", "internal/web", "cmd/pgvigil"},
 	"github.com/prometheus/exporter-toolkit": {"internal/web", "cmd/pgvigil"},
