@@ -18,13 +18,19 @@ import (
 	"slices"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/pgvigil/pgvigil/internal/pgtest"
 )
 
+// bound is more than it takes on a machine of two cores that has other things to do.
+const bound = 5 * time.Minute
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, bound)
+	defer cancel()
 	if err := run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "bloat:", err)
 		os.Exit(1)
