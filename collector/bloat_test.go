@@ -169,6 +169,53 @@ func TestBloat(t *testing.T) {
 	})
 }
 
+// TestBloatLayouts deletes each second row of tables, and with it each second
+// entry of their indexes, where a page holds less or more than their columns say.
+func TestBloatLayouts(t *testing.T) {
+	layouts := []struct {
+		name, columns, options, values, index string
+		rows                                  int
+	}{
+		{"alignment", "a bool, b bigint, c int, d double precision, e smallint, f timestamptz", "", "true, g, g, g, 1, now()", "(a, b, e)", 10000},
+		{"fillfactor", "a int, b int", "fillfactor = 70, ", "g, g", "(a) WITH (fillfactor = 50)", 10000},
+		{"bitmap", "a int, b int, c int, d int, e int, f int, g int, h int, i int", "", "g, NULL, NULL, NULL, NULL, NULL, NULL, NULL, nullif(g % 4, 0)", "(i, a)", 10000},
+		{"dropped", "x text, a int, y bigint, b bigint, z int", "", "g, g", "(b)", 10000},
+		{"toast", "a int, b text", "", "g, (SELECT string_agg(md5(g::text || i), '') FROM generate_series(1, 80) i)", "(a)", 5000},
+		{"merged", "a int, b text", "", "g % 25, md5(g::text)", "(a)", 30000},
+		{"single", "a numeric, b int", "", "g % 25, g", "(a)", 10000},
+		{"chosen", "a int, b int", "", "g % 25, g", "(a) WITH (deduplicate_items = off)", 10000},
+		{"partial", "a text, b int", "", "CASE WHEN g % 4 < 2 THEN md5(g::text) END, g", "(a) WHERE a IS NOT NULL", 10000},
+		{"expression", "a text, b int", "", "md5(g::text), g", "(upper(a))", 10000},
+		{"include", "a int, b text", "", "g, md5(g::text)", "(a) INCLUDE (b)", 10000},
+	}
+	servers.Each(t, func(t *testing.T, srv *pgtest.Server) {
+		db := srv.Database(t)
+		var names, script []string
+		for _, l := range layouts {
+			names = append(names, l.name)
+			script = append(script, fmt.Sprintf("CREATE TABLE %s (id int, %s) WITH (%sautovacuum_enabled = off)", l.name, l.columns, l.options))
+			if l.name == "dropped" {
+				script = append(script, "ALTER TABLE dropped DROP x, DROP y, DROP z")
+			}
+			script = append(script, fmt.Sprintf("INSERT INTO %s SELECT g, %s FROM generate_series(1, %d) g", l.name, l.values, l.rows))
+			script = append(script, fmt.Sprintf("CREATE INDEX %s_index ON %s %s", l.name, l.name, l.index),
+				fmt.Sprintf("DELETE FROM %s WHERE id %% 2 = 0", l.name))
+		}
+		srv.ExecIn(t, db, script...)
+		analyzed(t, srv, db, names...)
+		page := scrapePage(t, bloat(t, srv, pgtest.Superuser, db)())
+		for _, name := range names {
+			if ratio := page.ratio(t, "table", "relname", name); !(ratio > 0.44 && ratio < 0.56) {
+				t.Errorf("of the table %s %v is wasted, want half", name, ratio)
+			}
+			// Pages of merged keys are few, and the root is one of them.
+			if ratio := page.ratio(t, "index", "indexrelname", name+"_index"); !(ratio > 0.4 && ratio < 0.56) {
+				t.Errorf("of the index %s_index %v is wasted, want half", name, ratio)
+			}
+		}
+	})
+}
+
 // TestBloatHidden shows what pg_monitor alone may judge, and what each grant adds:
 // SELECT on a table does not open the statistics of its index on an expression.
 func TestBloatHidden(t *testing.T) {
