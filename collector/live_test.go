@@ -50,7 +50,6 @@ func scene(t *testing.T, major int) (primary, standby *pgtest.Server) {
 		primary.Exec(t, "SELECT pg_stat_reset_replication_slot('decoding')")
 	}
 	storageScene(t, primary)
-	progressScene(t, primary)
 	rolesScene(t, primary)
 	subscriptionScene(t, primary)
 	preparedScene(t, primary)
@@ -58,6 +57,8 @@ func scene(t *testing.T, major int) (primary, standby *pgtest.Server) {
 	sequencesScene(t, primary)
 	indexHealthScene(t, primary)
 	bloatScene(t, primary)
+	// From here on transactions are open, which a new logical slot would wait for.
+	progressScene(t, primary)
 	busy(t, primary)
 	relationScene(t, primary)
 	settle(t, primary)
