@@ -13,6 +13,8 @@ func All() []spec.Collector {
 		AutovacuumTables,
 		Bloat,
 		BloatIndexes,
+		BloatIndexesMeasured,
+		BloatMeasured,
 		Connections,
 		ConnectionsDatabase,
 		ConnectionsRole,

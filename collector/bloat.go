@@ -137,5 +137,5 @@ SELECT r.nspname::text                                                          
 		{Name: "table_without_statistics", Type: spec.Gauge, Help: "1 for a table not judged because it was never analyzed; their sum is how many there are."},
 		{Name: "table_stale", Type: spec.Gauge, Help: "1 for a table not judged because it has changed much since it was analyzed; their sum is how many there are."},
 	},
-	Fold: &spec.Fold{Key: "relid", Rank: []string{"suspect_bytes"}, Limit: 50},
+	Fold: &spec.Fold{Key: "relid", Rank: []string{"suspect_bytes"}, Limit: 50, Keep: []string{"method"}},
 }

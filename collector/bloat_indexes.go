@@ -206,5 +206,5 @@ SELECT r.nspname::text                                                          
 		{Name: "index_stale", Type: spec.Gauge, Help: "1 for an index not judged because its table has changed much since it was analyzed; their sum is how many there are."},
 		{Name: "index_unclear", Type: spec.Gauge, Help: "1 for an index not judged because statistics do not tell how many of its keys are equal; their sum is how many there are."},
 	},
-	Fold: &spec.Fold{Key: "relid", Rank: []string{"suspect_bytes"}, Limit: 50},
+	Fold: &spec.Fold{Key: "relid", Rank: []string{"suspect_bytes"}, Limit: 50, Keep: []string{"method"}},
 }

@@ -299,3 +299,55 @@ func TestBloatUncounted(t *testing.T) {
 		page.absent(t, "pg_bloat_table_wasted_bytes", "relname", "fresh")
 	})
 }
+
+// TestBloatMeasured: with pg_monitor alone, which is shown no statistics, the worst
+// suspects are measured, but for one that is locked.
+func TestBloatMeasured(t *testing.T) {
+	eachMajor(t, func(t *testing.T, major int) {
+		srv := pgtest.New(t, major, pgtest.Options{Settings: map[string]string{"autovacuum": "off"}})
+		srv.Exec(t, "CREATE SCHEMA tools", "GRANT USAGE ON SCHEMA tools TO pgvigil", "CREATE EXTENSION pgstattuple SCHEMA tools")
+		for _, table := range []string{"bloated", "full", "locked"} {
+			srv.Exec(t,
+				"CREATE TABLE "+table+" (id int CONSTRAINT "+table+"_pkey PRIMARY KEY, pad text)",
+				"INSERT INTO "+table+" SELECT g, repeat('x', 100) FROM generate_series(1, 20000) g",
+			)
+		}
+		srv.Exec(t, "DELETE FROM bloated WHERE id > 4000")
+		analyzed(t, srv, "postgres", "bloated", "full", "locked")
+		lock := srv.Conn(t, pgtest.Superuser, "postgres")
+		if _, err := lock.Exec(t.Context(), "BEGIN; LOCK TABLE locked"); err != nil {
+			t.Fatal(err)
+		}
+		const waste, size = "pg_bloat_table_wasted_bytes", "pg_bloat_table_size_bytes"
+		e := observe(t, srv, nil, quick("bloat")...)
+		began := float64(time.Now().Unix())
+		page := eventually(t, e, waste, func(s snapshot) bool {
+			return len(s.values(waste, "method", "measured")) == 2 && len(s.values("pg_bloat_index_wasted_bytes", "method", "measured")) == 2
+		})
+		page.succeeded(t, "bloat", "bloat_indexes", "bloat_measured", "bloat_indexes_measured")
+		if len(page.values(waste, "method", "estimate")) != 0 {
+			t.Errorf("pg_monitor alone has estimates:\n%s", page.text(waste))
+		}
+		for _, test := range []struct {
+			relname    string
+			low, high  float64
+			index      string
+			from, upto float64
+		}{
+			{"bloated", 0.7, 0.85, "bloated_pkey", 0.7, 0.85},
+			{"full", 0, 0.05, "full_pkey", 0, 0.05},
+		} {
+			if got := page.value(t, waste, "relname", test.relname) / page.value(t, size, "relname", test.relname); got < test.low || got > test.high {
+				t.Errorf("%s wastes %.3f of itself, want %v to %v", test.relname, got, test.low, test.high)
+			}
+			got := page.value(t, "pg_bloat_index_wasted_bytes", "indexrelname", test.index) / page.value(t, "pg_bloat_index_size_bytes", "indexrelname", test.index)
+			if got < test.from || got > test.upto {
+				t.Errorf("%s wastes %.3f of itself, want %v to %v", test.index, got, test.from, test.upto)
+			}
+			if at := page.value(t, "pg_bloat_table_measured_timestamp_seconds", "relname", test.relname); at < began-1 || at > float64(time.Now().Unix()+1) {
+				t.Errorf("%s was measured at %v, began at %v", test.relname, at, began)
+			}
+		}
+		page.value(t, "pg_bloat_table_locked", "relname", "locked")
+	})
+}

@@ -70,9 +70,11 @@ func declaredFamilies(t *testing.T) []*dto.MetricFamily {
 		t.Fatal(err)
 	}
 	var fams []page.Family
+	seen := map[string]bool{}
 	for _, c := range collector.All() {
 		for _, m := range c.Metrics {
-			if m.Name != spec.Any {
+			if name := c.FullName(m.Name); m.Name != spec.Any && !seen[name] {
+				seen[name] = true
 				fams = append(fams, page.Family{
 					Name: c.FullName(m.Name), Help: m.Help, Type: m.Type,
 					Columns: []page.Column{{Labels: labels, Values: []float64{1}}},

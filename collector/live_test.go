@@ -267,6 +267,8 @@ func unseen(t *testing.T, seen map[string]bool, major spec.Version) []string {
 // rare names the metrics that no ordinary scene shows, and why.
 func rare(major int) map[string]string {
 	names := map[string]string{
+		"pg_bloat_table_measured_timestamp_seconds":                "measured when the suspects are known, after the next scrape",
+		"pg_bloat_index_measured_timestamp_seconds":                "measured when the suspects are known, after the next scrape",
 		"pg_bloat_table_locked":                                    "needs a table that is locked while it is read",
 		"pg_bloat_index_locked":                                    "needs a table that is locked while it is read",
 		"pg_server_role_changed_timestamp_seconds":                 "needs a promotion between two scrapes",

@@ -66,6 +66,8 @@ type Engine struct {
 	units  []*unit
 	logger log.Logger
 
+	declared map[string]int // how many collectors declare a metric
+
 	mu       sync.Mutex
 	closed   bool
 	flights  map[string]*flight // that can still be joined, by selection
@@ -110,12 +112,16 @@ func New(ctx context.Context, server *postgres.Server, opt Options) *Engine {
 		opt.Logger = log.NewNopLogger()
 	}
 	e := &Engine{
-		server: server, opt: opt, logger: opt.Logger,
+		server: server, opt: opt, logger: opt.Logger, declared: map[string]int{},
 		flights: map[string]*flight{}, records: map[slot]*record{}, failures: map[tally]uint64{}, found: extensions{},
 	}
 	e.ctx, e.cancel = context.WithCancel(ctx)
 	for _, c := range opt.Collectors {
-		e.units = append(e.units, e.newUnit(c))
+		u := e.newUnit(c)
+		e.units = append(e.units, u)
+		for _, f := range u.heads {
+			e.declared[f.Name]++
+		}
 	}
 	for _, u := range e.units {
 		if u.c.Follow == nil {

@@ -96,11 +96,28 @@ func (e *Engine) tryPage(f *flight, without bool) ([]page.Family, bool) {
 			o.add(ownInterval, e.rhythm(u).Seconds(), u.c.Name)
 		}
 		if len(results) > 0 {
-			fams = append(fams, u.families(results)...)
+			fams = e.appended(fams, u.families(results))
 		}
 	}
 	e.tellServer(o)
 	return append(fams, o.families()...), true
+}
+
+// appended returns the families with more; those that several collectors declare
+// get the columns of each.
+func (e *Engine) appended(fams, more []page.Family) []page.Family {
+	for _, f := range more {
+		i := -1
+		if e.declared[f.Name] > 1 {
+			i = slices.IndexFunc(fams, func(known page.Family) bool { return known.Name == f.Name })
+		}
+		if i < 0 {
+			fams = append(fams, f)
+			continue
+		}
+		fams[i].Columns = slices.Concat(fams[i].Columns, f.Columns)
+	}
+	return fams
 }
 
 // replacing reports whether a result that the page would show was withdrawn.

@@ -30,7 +30,11 @@ func Validate(c Collector) error {
 func ValidateAll(all []Collector) error {
 	var errs []error
 	names := map[string]bool{}
-	metrics := map[string]string{}
+	type declared struct {
+		by     Collector
+		metric Metric
+	}
+	metrics := map[string]declared{}
 	for _, c := range all {
 		if err := Validate(c); err != nil {
 			errs = append(errs, err)
@@ -41,10 +45,13 @@ func ValidateAll(all []Collector) error {
 		names[c.Name] = true
 		for _, m := range c.Metrics {
 			full := c.FullName(m.Name)
-			if other, ok := metrics[full]; ok && m.Name != Any {
-				errs = append(errs, fmt.Errorf("metric %q is declared by %s and by %s", full, other, c.Name))
+			other, ok := metrics[full]
+			// Two sources of one fact may share a metric, and a label tells them apart.
+			same := other.by.Flag() == c.Flag() && other.metric == m && slices.Equal(other.by.Labels, c.Labels)
+			if ok && m.Name != Any && !same {
+				errs = append(errs, fmt.Errorf("metric %q is declared by %s and by %s", full, other.by.Name, c.Name))
 			}
-			metrics[full] = c.Name
+			metrics[full] = declared{c, m}
 		}
 	}
 	for _, c := range all {
