@@ -9,6 +9,9 @@ RUN      ?=
 RACE     ?= $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 FUZZTIME ?= 10s
 
+# Which workloads make bench measures; all without.
+WORKLOADS ?=
+
 VERSION_PKG := github.com/prometheus/common/version
 LDFLAGS      = -s -w -X $(VERSION_PKG).Version=$(VERSION)
 
@@ -45,8 +48,8 @@ generate: ## Write collector/all.go and METRICS.md from the declarations
 record: servers ## Record collector/testdata anew from live servers
 	PGVIGIL_POSTGRES=$(SERVERS) $(GO) test ./collector -count=1 -run 'TestRecord$$' -update
 
-bench: servers ## Measure warm scrapes of two workloads beside bare statements; figures for docs/performance.md
-	@PGVIGIL_POSTGRES=$(SERVERS) $(GO) run ./test/bench
+bench: servers ## Measure scrapes beside bare statements, WORKLOADS="S M L S-lifted M-lifted L-lifted"; docs/performance.md
+	@PGVIGIL_POSTGRES=$(SERVERS) WORKLOADS="$(WORKLOADS)" $(GO) run ./test/bench
 
 bloat-accuracy: servers ## Hold estimates of bloat against pgstattuple, on tables and indexes of known bloat
 	@PGVIGIL_POSTGRES=$(SERVERS) $(GO) run ./test/bloat

@@ -14,6 +14,7 @@ type figures struct {
 	families, series int
 	lastSeries       int // after the paced scrapes
 	bytes, zipped    int // of a page
+	folded           int // label sets that the page does not show but adds up
 
 	firstWall, firstExporter, firstServer time.Duration
 
@@ -29,7 +30,16 @@ type figures struct {
 	opened, openedMain         int           // during the paced scrapes
 	rss, peak                  int
 
-	bareCold, bareWarm time.Duration // server CPU of what is not read with each scrape
+	// Server CPU of what is not read with each scrape: of all, and of what reads no
+	// sizes of files, and that by collector.
+	bareCold, bareWarm time.Duration
+	bareNoSizes        time.Duration
+	bareBy             map[string]time.Duration
+
+	hour       hourFigures
+	lifted     liftedFigures
+	statements statementFigures
+	tempFiles  int // written on the server since it was filled
 }
 
 // pages are pages of one kind.

@@ -1,11 +1,11 @@
-// Command bench measures what scrapes cost, the exporter and the server, on two
-// workloads: S, one database of 50 tables and 20 sessions, and M, ten databases
-// of 500 tables and 200 sessions. Beside them, in the same run and in turns,
-// stands the limit: the same statements read bare over one pgx session, and the
-// same columns written once. docs/performance.md says what the rows mean.
+// Command bench measures what scrapes cost, the exporter and the server, on three
+// workloads of growing size, S, M and L, with the exporter's defaults and with its
+// budgets lifted. Beside them, in the same run and in turns, stands the limit: the
+// same statements read bare over pgx, and the same columns written once.
+// docs/performance.md says what the rows mean.
 //
-// BENCH_QUICK=1 is a run of half a minute that measures less and coarser. Time
-// misses are printed and are no failure.
+// WORKLOADS="S M" measures these alone. BENCH_QUICK=1 measures less and coarser.
+// Misses are printed and are no failure.
 package main
 
 import (
@@ -17,6 +17,7 @@ import (
 	"os/signal"
 	"runtime"
 	"syscall"
+	"time"
 
 	"github.com/pgvigil/pgvigil/test/exporter"
 )
@@ -24,15 +25,19 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Stdout, os.Getenv("BENCH_QUICK") != ""); err != nil {
+	if err := run(ctx, os.Stdout, os.Getenv("WORKLOADS"), os.Getenv("BENCH_QUICK") != ""); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, w io.Writer, quick bool) (err error) {
+func run(ctx context.Context, w io.Writer, names string, quick bool) (err error) {
 	if runtime.GOOS != "linux" {
 		return fmt.Errorf("CPU times and memory are read from /proc, which %s has not: run this on Linux", runtime.GOOS)
+	}
+	loads, err := choose(workloads(quick), names)
+	if err != nil {
+		return err
 	}
 	dir, err := os.MkdirTemp("", "pgvigil-bench-")
 	if err != nil {
@@ -44,9 +49,9 @@ func run(ctx context.Context, w io.Writer, quick bool) (err error) {
 		return err
 	}
 	var all []figures
-	for _, load := range workloads(quick) {
-		fmt.Fprintf(os.Stderr, "workload %s: %d databases of %d tables, %d sessions\n", load.name, load.databases, load.tables, load.sessions)
-		f, err := measure(ctx, binary, load, plan(quick))
+	for _, load := range loads {
+		fmt.Fprintf(os.Stderr, "%s workload %v\n", time.Now().Format(time.TimeOnly), load)
+		f, err := measure(ctx, binary, load, quick)
 		if err != nil {
 			return fmt.Errorf("workload %s: %w", load.name, err)
 		}
@@ -56,30 +61,48 @@ func run(ctx context.Context, w io.Writer, quick bool) (err error) {
 }
 
 // measure builds a workload, measures it and takes it down.
-func measure(ctx context.Context, binary string, load workload, size sizes) (f figures, err error) {
+func measure(ctx context.Context, binary string, load workload, quick bool) (f figures, err error) {
 	st, err := newStage(ctx, load)
 	if err != nil {
 		return f, err
 	}
 	defer func() { err = errors.Join(err, st.stop()) }()
-	b := &bench{stage: st, load: load, sizes: size, binary: binary}
+	b := &bench{stage: st, load: load, sizes: plan(quick), binary: binary}
 	b.f.load, b.f.version = load, st.server.Version
-	for _, phase := range []struct {
-		deed string
-		do   func(context.Context) error
-	}{
-		{"count", b.count},
-		{"gather the columns", b.gather},
-		{"measure the first scrape", b.first},
-		{"measure warm scrapes", b.warm},
-		{"measure pages of kept results", b.kept},
-		{"measure paced scrapes", b.paced},
-		{"measure bare refreshes", b.refresh},
-	} {
+	for _, phase := range b.phases() {
+		fmt.Fprintf(os.Stderr, "%s   %s\n", time.Now().Format(time.TimeOnly), phase.deed)
 		if err = phase.do(ctx); err != nil {
 			err = fmt.Errorf("%s: %w", phase.deed, err)
 			break
 		}
 	}
 	return b.f, errors.Join(err, b.stop(ctx))
+}
+
+// phase is a part of the measurement.
+type phase struct {
+	deed string
+	do   func(context.Context) error
+}
+
+func (b *bench) phases() []phase {
+	count := phase{"count", b.count}
+	refresh := phase{"measure bare refreshes", b.refresh}
+	if b.load.lifted {
+		return []phase{count, {"measure whole pages", b.lifted}, refresh}
+	}
+	list := []phase{
+		count,
+		{"gather the columns", b.gather},
+		{"measure the first scrape", b.first},
+		{"measure warm scrapes", b.warm},
+		{"measure pages of kept results", b.kept},
+	}
+	if b.load.statements > 0 {
+		list = append(list, phase{"measure stat_statements", b.statements})
+	}
+	if b.load.pace >= ordinaryPace {
+		return append(list, phase{"measure an hour", b.hour}, refresh, phase{"count temporary files", b.countTempFiles})
+	}
+	return append(list, phase{"measure paced scrapes", b.paced}, refresh)
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/pgvigil/pgvigil/internal/page"
 	"github.com/pgvigil/pgvigil/internal/pgtest"
@@ -17,13 +19,15 @@ import (
 type sizes struct {
 	turns, scrapes int
 	counted        int
+	lifted         int           // scrapes of whole pages, at most
+	liftedFor      time.Duration // which take this long at most
 }
 
 func plan(quick bool) sizes {
 	if quick {
-		return sizes{turns: 5, scrapes: 5, counted: 2}
+		return sizes{turns: 5, scrapes: 5, counted: 2, lifted: 20, liftedFor: 10 * time.Second}
 	}
-	return sizes{turns: 20, scrapes: 10, counted: 5}
+	return sizes{turns: 20, scrapes: 10, counted: 5, lifted: 200, liftedFor: time.Minute}
 }
 
 // bench measures one workload, phase by phase.
@@ -34,7 +38,7 @@ type bench struct {
 	binary string
 
 	firstTraffic traffic // of the first scrape
-	texts        []string
+	calls        []call  // of a warm scrape
 	columns      []page.Family
 
 	exporter *exporter.Process
@@ -49,7 +53,7 @@ func (b *bench) start(ctx context.Context, server string, args ...string) (*expo
 	if err != nil {
 		return nil, err
 	}
-	return exporter.Start(ctx, b.binary, address, b.dsn(server), args...)
+	return exporter.Start(ctx, b.binary, address, b.dsn(server), append(b.load.flags(), args...)...)
 }
 
 // dsn logs in as the README's role to the server at host:port.
@@ -61,9 +65,13 @@ func (b *bench) server() string {
 	return net.JoinHostPort(b.stage.server.Host(), strconv.Itoa(b.stage.server.Port()))
 }
 
+// patient has a scrape wait for all that there is to read: the first of a large
+// server takes longer than the ten seconds it has without the header.
+var patient = http.Header{"X-Prometheus-Scrape-Timeout-Seconds": {"60"}}
+
 // scrape gets a page and insists that the server was up.
 func (b *bench) scrape(ctx context.Context, e *exporter.Process) (exporter.Page, error) {
-	p, err := e.Get(ctx, "/metrics", nil)
+	p, err := e.Get(ctx, "/metrics", patient)
 	if err != nil {
 		return p, err
 	}
@@ -71,6 +79,12 @@ func (b *bench) scrape(ctx context.Context, e *exporter.Process) (exporter.Page,
 		return p, errors.New("the page says pg_up 0")
 	}
 	return p, nil
+}
+
+// look scrapes and keeps nothing of the page.
+func (b *bench) look(ctx context.Context, e *exporter.Process) error {
+	_, _, err := e.Drain(ctx, "/metrics", patient)
+	return err
 }
 
 // count scrapes through a wire and notes what one warm scrape sends, and which
@@ -86,16 +100,19 @@ func (b *bench) count(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, e.Stop()) }()
-	if _, err := b.scrape(ctx, e); err != nil {
+	if err := b.look(ctx, e); err != nil {
+		return err
+	}
+	if err := b.stage.quiet(ctx); err != nil {
 		return err
 	}
 	b.firstTraffic = w.take()
 	for range b.sizes.counted {
-		if _, err := b.scrape(ctx, e); err != nil {
+		if err := b.look(ctx, e); err != nil {
 			return err
 		}
 		t := w.take()
-		b.texts = t.lasting
+		b.calls = t.lasting()
 		c := &b.f.counted
 		c.statements, c.rows, c.turns = max(c.statements, t.statements), max(c.rows, t.rows), max(c.turns, t.turns)
 	}
@@ -108,7 +125,7 @@ func (b *bench) first(ctx context.Context) error {
 	if err := b.stage.awaitGone(ctx); err != nil {
 		return err
 	}
-	served, err := b.stage.exporterTime(ctx)
+	served, err := b.stage.timeOf(ctx, exporterName)
 	if err != nil {
 		return err
 	}
@@ -119,7 +136,10 @@ func (b *bench) first(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	now, err := b.stage.exporterTime(ctx)
+	if err := b.stage.quiet(ctx); err != nil {
+		return err
+	}
+	now, err := b.stage.timeOf(ctx, exporterName)
 	if err != nil {
 		return err
 	}
@@ -131,7 +151,10 @@ func (b *bench) first(ctx context.Context) error {
 		return err
 	}
 	b.f.families, b.f.series, b.f.bytes = p.Families(), p.Series(), len(p.Body)
-	open, err := b.stage.backends(ctx)
+	for _, n := range p.Samples("pgvigil_collector_folded") {
+		b.f.folded += int(n)
+	}
+	open, err := b.stage.backends(ctx, exporterName)
 	if err != nil {
 		return err
 	}
@@ -139,7 +162,7 @@ func (b *bench) first(ctx context.Context) error {
 		return errors.New("the exporter has no session on the maintenance database")
 	}
 	b.main = open[0]
-	b.bare, err = newBare(ctx, b.stage.server.DSN(pgtest.Monitor, mainDatabase), b.texts)
+	b.bare, err = b.stage.newBare(ctx, mainDatabase, b.calls)
 	return err
 }
 
@@ -148,9 +171,11 @@ func (b *bench) stop(ctx context.Context) error {
 	var err error
 	if b.bare != nil {
 		err = b.bare.close(ctx)
+		b.bare = nil
 	}
 	if b.exporter != nil {
 		err = errors.Join(err, b.exporter.Stop())
+		b.exporter = nil
 	}
 	return err
 }

@@ -8,11 +8,15 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/pgvigil/pgvigil/internal/pgtest"
+	"github.com/pgvigil/pgvigil/test/exporter"
 )
 
 // warm takes turns: scrapes, the same statements bare, one by one and in a
@@ -118,11 +122,20 @@ func (b *bench) kept(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, e.Stop()) }()
 	clock := func() (time.Duration, error) { return cpuTime(e.PID()) }
+	list := []struct {
+		path string
+		into *pages
+	}{{keptPath, &b.f.kept}, {smallPath, &b.f.small}, {ownPath, &b.f.own}}
+	for _, k := range list {
+		if _, err := e.Get(ctx, k.path, patient); err != nil {
+			return err
+		}
+	}
+	if err := b.stage.quiet(ctx); err != nil {
+		return err
+	}
 	for range b.sizes.turns {
-		for _, k := range []struct {
-			path string
-			into *pages
-		}{{keptPath, &b.f.kept}, {smallPath, &b.f.small}, {ownPath, &b.f.own}} {
+		for _, k := range list {
 			spent, _, err := b.spend(clock, b.mainClock, func() error {
 				p, err := e.Get(ctx, k.path, nil)
 				k.into.series = p.Series()
@@ -134,29 +147,21 @@ func (b *bench) kept(ctx context.Context) (err error) {
 			k.into.exporter = append(k.into.exporter, spent)
 		}
 	}
-	return nil
+	// It is not to end in the middle of a refresh.
+	return b.stage.quiet(ctx)
 }
 
-const (
-	pace  = 500 * time.Millisecond
-	watch = 50 * time.Millisecond // how often the exporter's sessions are counted
-)
+// watch is how often the exporter's sessions are counted.
+const watch = 50 * time.Millisecond
 
-// paced scrapes twice a second for a while, so that what is not read with the
+// paced scrapes by a rhythm for a while, so that what is not read with the
 // scrape is refreshed beside it, and counts sessions.
 func (b *bench) paced(ctx context.Context) error {
 	before, err := b.tally(ctx)
 	if err != nil {
 		return err
 	}
-	watching, stop := context.WithCancel(ctx)
-	var wg sync.WaitGroup
-	var watchErr error
-	wg.Go(func() { watchErr = b.watchSessions(watching) })
-	err = b.scrapePaced(ctx)
-	stop()
-	wg.Wait()
-	if err = errors.Join(err, watchErr); err != nil {
+	if err := b.watched(ctx, b.scrapePaced); err != nil {
 		return err
 	}
 	after, err := b.tally(ctx)
@@ -166,7 +171,7 @@ func (b *bench) paced(ctx context.Context) error {
 	n := time.Duration(len(b.f.pacedWall))
 	b.f.pacedExporter, b.f.pacedServer = (after.exporter-before.exporter)/n, (after.server-before.server)/n
 	b.f.opened, b.f.openedMain = after.opened-before.opened, after.openedMain-before.openedMain
-	if b.f.rss, b.f.peak, err = memory(b.exporter.PID()); err != nil {
+	if err := b.weigh(b.exporter); err != nil {
 		return err
 	}
 	last, err := b.scrape(ctx, b.exporter)
@@ -174,8 +179,27 @@ func (b *bench) paced(ctx context.Context) error {
 	return err
 }
 
+// weigh notes the memory of an exporter, if it is the most yet.
+func (b *bench) weigh(e *exporter.Process) error {
+	now, peak, err := memory(e.PID())
+	b.f.rss, b.f.peak = max(b.f.rss, now), max(b.f.peak, peak)
+	return err
+}
+
+// watched does something while the exporter's sessions are counted.
+func (b *bench) watched(ctx context.Context, do func(context.Context) error) error {
+	watching, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	var watchErr error
+	wg.Go(func() { watchErr = b.watchSessions(watching) })
+	err := do(ctx)
+	stop()
+	wg.Wait()
+	return errors.Join(err, watchErr)
+}
+
 func (b *bench) scrapePaced(ctx context.Context) error {
-	tick := time.NewTicker(pace)
+	tick := time.NewTicker(b.load.pace)
 	defer tick.Stop()
 	for end := time.Now().Add(b.load.paced); time.Now().Before(end); {
 		select {
@@ -192,21 +216,25 @@ func (b *bench) scrapePaced(ctx context.Context) error {
 	return nil
 }
 
-// watchSessions counts the exporter's sessions on the server until ctx ends.
-func (b *bench) watchSessions(ctx context.Context) error {
-	for {
-		// Not under ctx: an interrupted query costs the connection.
-		open, err := b.stage.backends(context.WithoutCancel(ctx))
+// watchSessions counts the exporter's sessions on the server until ctx ends, over
+// a connection of its own, on a database whose sessions nobody counts.
+func (b *bench) watchSessions(ctx context.Context) (err error) {
+	// Not under ctx: an interrupted query costs the connection.
+	asking := context.WithoutCancel(ctx)
+	conn, err := pgx.Connect(asking, b.stage.server.DSN(pgtest.Superuser, "template1"))
+	if err != nil {
+		return fmt.Errorf("watch sessions: %w", err)
+	}
+	defer func() { err = errors.Join(err, conn.Close(asking)) }()
+	for ctx.Err() == nil {
+		open, err := backendsOf(asking, conn, exporterName)
 		if err != nil {
 			return err
 		}
 		b.f.sessions = max(b.f.sessions, len(open))
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(watch):
-		}
+		_ = sleep(ctx, watch) // the end of the watch is no failure
 	}
+	return nil
 }
 
 // tally is what has been spent and opened so far.
@@ -220,7 +248,7 @@ func (b *bench) tally(ctx context.Context) (t tally, err error) {
 	if t.exporter, err = b.exporterClock(); err != nil {
 		return t, err
 	}
-	if t.server, err = b.stage.exporterTime(ctx); err != nil {
+	if t.server, err = b.stage.timeOf(ctx, exporterName); err != nil {
 		return t, err
 	}
 	for i := range b.load.databases {
@@ -236,39 +264,48 @@ func (b *bench) tally(ctx context.Context) (t tally, err error) {
 	return t, nil
 }
 
+// readsSizes tells texts that ask for the size of files, which the server has to
+// open for it.
+var readsSizes = regexp.MustCompile(`pg_(total_relation|relation|table|indexes|database|tablespace)_size\(`)
+
 // refresh reads bare what the exporter read beside its first scrape, over one
 // kept session a database: first cold, then with everything known.
 func (b *bench) refresh(ctx context.Context) error {
-	for _, database := range slices.Sorted(maps.Keys(b.firstTraffic.others)) {
-		cold, warm, err := b.refreshDatabase(ctx, database, b.firstTraffic.others[database])
-		if err != nil {
+	b.f.bareBy = map[string]time.Duration{}
+	others := b.firstTraffic.others()
+	for _, database := range slices.Sorted(maps.Keys(others)) {
+		if err := b.refreshDatabase(ctx, database, others[database]); err != nil {
 			return fmt.Errorf("%s: %w", database, err)
 		}
-		b.f.bareCold += cold
-		b.f.bareWarm += warm
 	}
 	return nil
 }
 
-func (b *bench) refreshDatabase(ctx context.Context, database string, texts []string) (cold, warm time.Duration, err error) {
-	s, err := newBare(ctx, b.stage.server.DSN(pgtest.Monitor, database), texts)
+func (b *bench) refreshDatabase(ctx context.Context, database string, calls []call) (err error) {
+	s, err := b.stage.newBare(ctx, database, calls)
 	if err != nil {
-		return 0, 0, err
+		return err
 	}
 	defer func() { err = errors.Join(err, s.close(ctx)) }()
-	var at [3]time.Duration
-	for i := range at {
-		if i > 0 {
-			if err := s.read(ctx); err != nil {
-				return 0, 0, err
-			}
+	if err := s.read(ctx); err != nil {
+		return err
+	}
+	time.Sleep(settle)
+	cold, err := cpuTime(s.pid)
+	if err != nil {
+		return err
+	}
+	b.f.bareCold += cold
+	for _, c := range calls {
+		cost, err := s.cost(ctx, c)
+		if err != nil {
+			return err
 		}
-		if i != 1 {
-			time.Sleep(settle)
-		}
-		if at[i], err = cpuTime(s.pid); err != nil {
-			return 0, 0, err
+		b.f.bareWarm += cost
+		b.f.bareBy[collectorOf(c.text)] += cost
+		if !readsSizes.MatchString(c.text) {
+			b.f.bareNoSizes += cost
 		}
 	}
-	return at[1], at[2] - at[1], nil
+	return nil
 }

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"text/tabwriter"
 	"time"
 )
@@ -13,30 +16,86 @@ type row struct {
 	text func(f *figures) string
 }
 
-// report prints the table and the bounds.
+// report prints the tables and the bounds.
 func report(w io.Writer, all []figures) error {
+	var ordinary, lifted []*figures
+	for i := range all {
+		if all[i].load.lifted {
+			lifted = append(lifted, &all[i])
+		} else {
+			ordinary = append(ordinary, &all[i])
+		}
+	}
+	for _, part := range []struct {
+		list []*figures
+		rows []row
+	}{{ordinary, rows()}, {lifted, liftedRows()}} {
+		if err := printRows(w, part.list, part.rows); err != nil {
+			return err
+		}
+	}
+	for i := range all {
+		if err := printCollectors(w, &all[i]); err != nil {
+			return err
+		}
+	}
+	return printBounds(w, all)
+}
+
+func printRows(w io.Writer, all []*figures, rows []row) error {
+	if len(all) == 0 {
+		return nil
+	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	for _, r := range rows() {
+	for _, r := range rows {
 		fmt.Fprintf(table, "%-50s\t", r.name)
-		for i := range all {
-			fmt.Fprintf(table, "%s\t", r.text(&all[i]))
+		for _, f := range all {
+			fmt.Fprintf(table, "%s\t", r.text(f))
 		}
 		fmt.Fprintln(table)
 	}
+	fmt.Fprintln(table)
 	if err := table.Flush(); err != nil {
 		return fmt.Errorf("print the table: %w", err)
 	}
-	fmt.Fprintln(w)
+	return nil
+}
+
+// printCollectors tells what each collector beside the scrape costs, the dearest
+// first.
+func printCollectors(w io.Writer, f *figures) error {
+	if f.load.databases < 2 {
+		return nil
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(table, "%-50s\tserver CPU of a run, warm\trhythm in force\t\n", f.load.name+": collector")
+	names := slices.SortedFunc(maps.Keys(f.bareBy), func(a, b string) int {
+		return cmp.Or(cmp.Compare(f.bareBy[b], f.bareBy[a]), cmp.Compare(a, b))
+	})
+	for _, name := range names {
+		rhythm := ""
+		if c := f.hour.collectors[name]; c != nil {
+			rhythm = c.rhythm.Round(time.Second).String()
+		}
+		fmt.Fprintf(table, "%-50s\t%s\t%s\t\n", name, ms(f.bareBy[name]), rhythm)
+	}
+	fmt.Fprintln(table)
+	if err := table.Flush(); err != nil {
+		return fmt.Errorf("print the collectors: %w", err)
+	}
+	return nil
+}
+
+func printBounds(w io.Writer, all []figures) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(table, "workload\tbound\tat most\tmeasured\tmet\n")
 	for i := range all {
 		for _, b := range bounds(&all[i]) {
-			verdict := "PASS"
-			if b.value > b.bound {
-				verdict = "MISS"
-			}
-			if _, err := fmt.Fprintf(w, "%s  %s  %-56s %7.2f, at most %g\n", verdict, all[i].load.name, b.name, b.value, b.bound); err != nil {
-				return fmt.Errorf("print the bounds: %w", err)
-			}
+			fmt.Fprintf(table, "%s\t%s\t%g\t%s\t%s\n", all[i].load.name, b.name, b.bound, b.measured(), b.met())
 		}
+	}
+	if err := table.Flush(); err != nil {
+		return fmt.Errorf("print the bounds: %w", err)
 	}
 	return nil
 }
@@ -47,7 +106,8 @@ func rows() []row {
 		{"workload", func(f *figures) string { return f.load.name }},
 		{"PostgreSQL", func(f *figures) string { return f.version }},
 		{"page: metrics", func(f *figures) string { return fmt.Sprint(f.families) }},
-		{"page: series, after the first minute", func(f *figures) string { return fmt.Sprintf("%d, %d", f.series, f.lastSeries) }},
+		{"page: series, after the paced scrapes", func(f *figures) string { return fmt.Sprintf("%d, %d", f.series, f.lastSeries) }},
+		{"page: label sets folded", func(f *figures) string { return fmt.Sprint(f.folded) }},
 		{"page: kB, with gzip", func(f *figures) string { return fmt.Sprintf("%d, %d", f.bytes>>10, f.zipped>>10) }},
 		{"first scrape: wall", func(f *figures) string { return ms(f.firstWall) }},
 		{"first scrape: exporter CPU, start included", func(f *figures) string { return ms(f.firstExporter) }},
@@ -74,53 +134,88 @@ func rows() []row {
 		{"kept results and the process's own metrics: CPU", func(f *figures) string { return ms(f.own.median()) }},
 		{"paced scrapes: number", func(f *figures) string { return fmt.Sprint(len(f.pacedWall)) }},
 		{"paced scrapes: wall min, median, p95", func(f *figures) string { return spread(f.pacedWall) }},
-		{"paced scrapes: exporter CPU, refreshes included", func(f *figures) string { return ms(f.pacedExporter) }},
-		{"paced scrapes: server CPU, refreshes included", func(f *figures) string { return ms(f.pacedServer) }},
+		{"paced scrapes: exporter CPU, refreshes included", unlessHour(func(f *figures) string { return ms(f.pacedExporter) })},
+		{"paced scrapes: server CPU, refreshes included", unlessHour(func(f *figures) string { return ms(f.pacedServer) })},
 		{"paced scrapes: most sessions at once", func(f *figures) string { return fmt.Sprint(f.sessions) }},
-		{"paced scrapes: sessions opened, on main database", func(f *figures) string { return fmt.Sprintf("%d, %d", f.opened, f.openedMain) }},
-		{"resident memory: now, peak, MB", func(f *figures) string { return fmt.Sprintf("%.1f, %.1f", mb(f.rss), mb(f.peak)) }},
+		{"paced scrapes: sessions opened, on main database", unlessHour(func(f *figures) string { return fmt.Sprintf("%d, %d", f.opened, f.openedMain) })},
+		{"window of 15 s scrapes: length", ofHour(func(h *hourFigures) string { return h.window.Round(time.Second).String() })},
+		{"window of 15 s scrapes: server CPU, bare", ofHour(func(h *hourFigures) string { return ms(h.exporter) + ", " + ms(h.bare) })},
+		{"first scrape before the window: server CPU, bare", ofHour(func(h *hourFigures) string { return ms(h.firstExporter) + ", " + ms(h.firstBare) })},
+		{"an hour of 15 s scrapes: server CPU, bare", ofHour(func(h *hourFigures) string {
+			onExporter, onBare := h.perHour(ordinaryPace)
+			return ms(onExporter) + ", " + ms(onBare)
+		})},
+		{"window of 15 s scrapes: sessions on the server", ofHour(func(h *hourFigures) string { return fmt.Sprint(h.seen) })},
+		{"resident memory: now, peak, MB", memoryText},
 		{"limit: bare refresh of all, server CPU, cold", func(f *figures) string { return ms(f.bareCold) }},
 		{"limit: bare refresh of all, server CPU, warm", func(f *figures) string { return ms(f.bareWarm) }},
+		{"pg_stat_statements: entries, columns read", ofStatements(func(s *statementFigures) string { return fmt.Sprintf("%d, %d", s.entries, s.columns) })},
+		{"stat_statements: server CPU, of a plain SELECT", ofStatements(func(s *statementFigures) string {
+			return ms(quantile(s.ours, 0.5)) + ", " + ms(quantile(s.plain, 0.5))
+		})},
 	}
 }
 
-// bound is a figure that must not exceed its bound.
-type bound struct {
-	name         string
-	value, bound float64
+func liftedRows() []row {
+	return []row{
+		{"workload", func(f *figures) string { return f.load.name }},
+		{"PostgreSQL", func(f *figures) string { return f.version }},
+		{"page: series", func(f *figures) string { return fmt.Sprint(f.lifted.series) }},
+		{"page: MB", func(f *figures) string { return fmt.Sprintf("%.1f", mb(int(f.lifted.bytes))) }},
+		{"first scrape: wall", func(f *figures) string { return ms(f.firstWall) }},
+		{"first scrape: exporter CPU, start included", func(f *figures) string { return ms(f.firstExporter) }},
+		{"first scrape: server CPU", func(f *figures) string { return ms(f.firstServer) }},
+		{"warm scrape: number", func(f *figures) string { return fmt.Sprint(len(f.wall)) }},
+		{"warm scrape: wall min, median, p95", func(f *figures) string { return spread(f.wall) }},
+		{"warm scrape: exporter CPU, refreshes included", func(f *figures) string { return ms(f.lifted.exporter) }},
+		{"warm scrape: most sessions at once", func(f *figures) string { return fmt.Sprint(f.sessions) }},
+		{"resident memory: now, peak, MB", memoryText},
+		{"bare refresh of all, server CPU, cold", func(f *figures) string { return ms(f.bareCold) }},
+		{"bare refresh of all, server CPU, warm", func(f *figures) string { return ms(f.bareWarm) }},
+		{"bare refresh without file sizes, server CPU, warm", func(f *figures) string { return ms(f.bareNoSizes) }},
+	}
 }
 
-func bounds(f *figures) []bound {
-	kept := float64(f.kept.median().Nanoseconds()) / 1000 / float64(f.kept.series)
-	list := []bound{
-		{"server CPU, to the bare statements", f.ratio(serverToBare), 1.3},
-		{"exporter CPU, to the bare read and the write", f.ratio(exporterToBare), 1.5},
-		{"microseconds a series of a page of kept results", kept, 1},
-		{"round trips of a warm scrape", float64(f.counted.turns), 4},
+// What only some workloads have.
+
+const nothing = "-"
+
+func ofHour(text func(h *hourFigures) string) func(*figures) string {
+	return func(f *figures) string {
+		if f.hour.window == 0 {
+			return nothing
+		}
+		return text(&f.hour)
 	}
-	if f.load.name != "M" {
-		return list
-	}
-	return append(list,
-		bound{"wall p95 of warm scrapes one after the other, ms", float64(quantile(f.wall, 0.95).Microseconds()) / 1000, 100},
-		bound{"wall p95 of paced scrapes, ms", float64(quantile(f.pacedWall, 0.95).Microseconds()) / 1000, 100},
-		bound{"resident memory, MB", mb(f.rss), 64},
-		bound{"sessions at once", float64(f.sessions), 3},
-		bound{"sessions opened on the main database", float64(f.openedMain), 0},
-	)
 }
 
-// What is compared with what.
-func serverToBare(t turn) (above, below time.Duration)    { return t.server, t.bareServer }
-func serverToBatch(t turn) (above, below time.Duration)   { return t.server, t.batchServer }
-func exporterToBare(t turn) (above, below time.Duration)  { return t.exporter, t.bareClient + t.write }
-func exporterToBatch(t turn) (above, below time.Duration) { return t.exporter, t.batchClient + t.write }
+func unlessHour(text func(f *figures) string) func(*figures) string {
+	return func(f *figures) string {
+		if f.hour.window > 0 {
+			return nothing
+		}
+		return text(f)
+	}
+}
+
+func ofStatements(text func(s *statementFigures) string) func(*figures) string {
+	return func(f *figures) string {
+		if !f.statements.measured {
+			return nothing
+		}
+		return text(&f.statements)
+	}
+}
+
+func memoryText(f *figures) string { return fmt.Sprintf("%.1f, %.1f", mb(f.rss), mb(f.peak)) }
 
 func ratios(f *figures, one, other func(turn) (above, below time.Duration)) string {
 	return fmt.Sprintf("%.2f, %.2f", f.ratio(one), f.ratio(other))
 }
 
-func ms(d time.Duration) string { return fmt.Sprintf("%.2f ms", float64(d.Nanoseconds())/1e6) }
+func ms(d time.Duration) string { return fmt.Sprintf("%.2f ms", inMS(d)) }
+
+func inMS(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
 
 func mb(bytes int) float64 { return float64(bytes) / (1 << 20) }
 

@@ -19,7 +19,8 @@ type wire struct {
 	wg       sync.WaitGroup
 
 	mu    sync.Mutex
-	links []*link
+	links []*link // nil where it has ended and been taken
+	most  int     // links that were open at once
 }
 
 // link is one connection through the wire. The wire's lock guards it.
@@ -27,11 +28,12 @@ type link struct {
 	conns    [2]net.Conn
 	database string
 	texts    map[string]string // prepared statements by name
-	ran      []string          // texts of prepared statements that were executed
+	ran      []call            // of prepared statements
 	executed int               // statements, prepared or not
 	rows     int
 	turns    int // times the client spoke after the server had
 	answered bool
+	closed   bool
 }
 
 // message types of the protocol, version 3
@@ -61,7 +63,9 @@ func (w *wire) close() error {
 	err := w.listener.Close()
 	w.mu.Lock()
 	for _, l := range w.links {
-		l.hangUp()
+		if l != nil {
+			l.hangUp()
+		}
 	}
 	w.mu.Unlock()
 	w.wg.Wait()
@@ -90,6 +94,13 @@ func (w *wire) accept() {
 		l := &link{conns: [2]net.Conn{client, server}, texts: map[string]string{}}
 		w.mu.Lock()
 		w.links = append(w.links, l)
+		open := 0
+		for _, l := range w.links {
+			if l != nil && !l.closed {
+				open++
+			}
+		}
+		w.most = max(w.most, open)
 		w.mu.Unlock()
 		w.wg.Go(func() { w.pass(l, client, server, w.fromClient) })
 		w.wg.Go(func() { w.pass(l, server, client, w.fromServer) })
@@ -99,7 +110,12 @@ func (w *wire) accept() {
 // pass copies messages from one side to the other until either hangs up. What
 // came together is passed on together, so that a pipeline stays one turn.
 func (w *wire) pass(l *link, from, to net.Conn, see func(*link, byte, []byte)) {
-	defer l.hangUp()
+	defer func() {
+		l.hangUp()
+		w.mu.Lock()
+		l.closed = true
+		w.mu.Unlock()
+	}()
 	in := bufio.NewReaderSize(from, 1<<20)
 	out := bufio.NewWriterSize(to, 1<<20)
 	startup := from == l.conns[0]
@@ -158,11 +174,35 @@ func (w *wire) fromClient(l *link, kind byte, body []byte) {
 		l.texts[string(words[0])] = string(words[1])
 	case msgBind: // portal, name, parameters; the nameless are the session's own settings
 		if name := string(words[1]); name != "" {
-			l.ran = append(l.ran, l.texts[name])
+			head := len(words[0]) + 1 + len(words[1]) + 1
+			l.ran = append(l.ran, call{text: l.texts[name], params: parameters(body[head:])})
 		}
 	case msgExecute:
 		l.executed++
 	}
+}
+
+// call is a prepared statement as it was executed.
+type call struct {
+	text   string
+	params []any // strings, which pgx sends as they are
+}
+
+// parameters reads what follows the names in a Bind: formats, of which the exporter
+// sends none since all is text, and values.
+func parameters(body []byte) []any {
+	body = body[2+2*binary.BigEndian.Uint16(body):]
+	list := make([]any, binary.BigEndian.Uint16(body))
+	body = body[2:]
+	for i := range list {
+		length := int32(binary.BigEndian.Uint32(body))
+		body = body[4:]
+		if length >= 0 { // else it is NULL
+			list[i] = string(body[:length])
+			body = body[length:]
+		}
+	}
+	return list
 }
 
 func startupParameter(words [][]byte, name string) string {
@@ -186,25 +226,62 @@ func (w *wire) fromServer(l *link, kind byte, _ []byte) {
 // traffic is what passed between two calls of take.
 type traffic struct {
 	statements, rows, turns int
-	lasting                 []string            // texts run on the first session, which lasts
-	others                  map[string][]string // texts run on the others, by database
+	sessions                []linkTraffic // in the order they were opened; the first lasts
+}
+
+// linkTraffic is what one session ran, in that order.
+type linkTraffic struct {
+	number   int // of the session, from 0
+	database string
+	calls    []call
+	closed   bool // since
+}
+
+// lasting is what ran on the session that lasts.
+func (t traffic) lasting() []call {
+	for _, s := range t.sessions {
+		if s.number == 0 {
+			return s.calls
+		}
+	}
+	return nil
+}
+
+// others is what ran on the other sessions, by database.
+func (t traffic) others() map[string][]call {
+	calls := map[string][]call{}
+	for _, s := range t.sessions {
+		if s.number > 0 && len(s.calls) > 0 {
+			calls[s.database] = append(calls[s.database], s.calls...)
+		}
+	}
+	return calls
+}
+
+// mostOpen is how many sessions the client has had open at once.
+func (w *wire) mostOpen() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.most
 }
 
 // take returns what has passed since it was last called.
 func (w *wire) take() traffic {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	t := traffic{others: map[string][]string{}}
+	var t traffic
 	for i, l := range w.links {
+		if l == nil {
+			continue
+		}
 		t.statements += l.executed
 		t.rows += l.rows
 		t.turns += l.turns
-		if i == 0 {
-			t.lasting = append(t.lasting, l.ran...)
-		} else {
-			t.others[l.database] = append(t.others[l.database], l.ran...)
-		}
+		t.sessions = append(t.sessions, linkTraffic{number: i, database: l.database, calls: l.ran, closed: l.closed})
 		l.executed, l.rows, l.turns, l.ran = 0, 0, 0, nil
+		if l.closed {
+			w.links[i] = nil
+		}
 	}
 	return t
 }

@@ -1,13 +1,15 @@
-// Package exporter builds and runs the real binary, for the demo and the
-// benchmark.
+// Package exporter builds and runs the real binary, for the demo, the benchmark
+// and the soak.
 package exporter
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"os"
 	"os/exec"
@@ -118,27 +120,65 @@ type Page struct {
 
 // Get asks for a path. Any status but 200 is an error.
 func (p *Process) Get(ctx context.Context, path string, header http.Header) (Page, error) {
+	began := time.Now()
+	var body []byte
+	err := p.read(ctx, path, header, func(r io.Reader) (err error) {
+		body, err = io.ReadAll(r)
+		return err
+	})
+	if err != nil {
+		return Page{}, err
+	}
+	return Page{Body: body, Took: time.Since(began)}, nil
+}
+
+// Drain asks for a path and throws the answer away: for pages too large to keep.
+func (p *Process) Drain(ctx context.Context, path string, header http.Header) (bytes int64, took time.Duration, err error) {
+	began := time.Now()
+	err = p.read(ctx, path, header, func(r io.Reader) (err error) {
+		bytes, err = io.CopyBuffer(struct{ io.Writer }{io.Discard}, r, make([]byte, chunk))
+		return err
+	})
+	return bytes, time.Since(began), err
+}
+
+// Lines asks for a path and hands over the answer line by line, without the
+// newlines; a line is valid only during the call.
+func (p *Process) Lines(ctx context.Context, path string, header http.Header, line func([]byte)) error {
+	return p.read(ctx, path, header, func(r io.Reader) error {
+		lines := bufio.NewScanner(r)
+		lines.Buffer(make([]byte, chunk), 16*chunk)
+		for lines.Scan() {
+			line(lines.Bytes())
+		}
+		return lines.Err()
+	})
+}
+
+// chunk is read at once of a large page.
+const chunk = 1 << 20
+
+func (p *Process) read(ctx context.Context, path string, header http.Header, do func(io.Reader) error) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.URL+path, nil)
 	if err != nil {
-		return Page{}, fmt.Errorf("get %s: %w", path, err)
+		return fmt.Errorf("get %s: %w", path, err)
 	}
 	for name, values := range header {
 		req.Header[name] = values
 	}
-	began := time.Now()
 	resp, err := p.client.Do(req)
 	if err != nil {
-		return Page{}, fmt.Errorf("get %s: %w", path, err)
+		return fmt.Errorf("get %s: %w", path, err)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return Page{}, fmt.Errorf("get %s: %w", path, err)
-	}
 	if resp.StatusCode != http.StatusOK {
-		return Page{}, fmt.Errorf("get %s: %s: %s", path, resp.Status, bytes.TrimSpace(body))
+		said, _ := io.ReadAll(io.LimitReader(resp.Body, chunk)) // what can be read of the reason
+		return fmt.Errorf("get %s: %s: %s", path, resp.Status, bytes.TrimSpace(said))
 	}
-	return Page{Body: body, Took: time.Since(began)}, nil
+	if err := do(resp.Body); err != nil {
+		return fmt.Errorf("get %s: %w", path, err)
+	}
+	return nil
 }
 
 // Families is the number of metrics on the page.
@@ -166,4 +206,22 @@ func (p Page) Value(name string) (float64, bool) {
 		return v, err == nil
 	}
 	return 0, false
+}
+
+// Samples are the samples of a metric with labels, in their order on the page.
+// Labels hold what stands between the braces.
+func (p Page) Samples(name string) iter.Seq2[string, float64] {
+	return func(yield func(labels string, v float64) bool) {
+		for line := range bytes.Lines(p.Body) {
+			rest, ok := bytes.CutPrefix(line, []byte(name+"{"))
+			end := bytes.LastIndex(rest, []byte("} "))
+			if !ok || end < 0 {
+				continue
+			}
+			v, err := strconv.ParseFloat(string(bytes.TrimSpace(rest[end+2:])), 64)
+			if err == nil && !yield(string(rest[:end]), v) {
+				return
+			}
+		}
+	}
 }
