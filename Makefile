@@ -19,7 +19,7 @@ LDFLAGS      = -s -w -X $(VERSION_PKG).Version=$(VERSION)
 SERVERS = $$(internal/pgtest/install.sh)
 TOOLS   = $$(tools/install.sh)
 
-.PHONY: help build demo test lint generate record bench bloat-accuracy fuzz servers tools clean
+.PHONY: help build demo test lint generate record bench bloat-accuracy soak fuzz servers tools clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +53,9 @@ bench: servers ## Measure scrapes beside bare statements, WORKLOADS="S M L S-lif
 
 bloat-accuracy: servers ## Hold estimates of bloat against pgstattuple, on tables and indexes of known bloat
 	@PGVIGIL_POSTGRES=$(SERVERS) $(GO) run ./test/bloat
+
+soak: servers ## Scrape SOAK_SCRAPES (5000) times while tables, statements and databases come and go; fails if memory grows
+	@PGVIGIL_POSTGRES=$(SERVERS) $(GO) run ./test/soak
 
 fuzz: ## Run every fuzz test for FUZZTIME (10s)
 	@grep -r --include='*_test.go' -o '^func Fuzz[A-Za-z0-9_]*' . | sed 's|/[^/]*:func | |' | while read -r dir name; do \

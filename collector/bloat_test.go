@@ -306,14 +306,14 @@ func TestBloatMeasured(t *testing.T) {
 	eachMajor(t, func(t *testing.T, major int) {
 		srv := pgtest.New(t, major, pgtest.Options{Settings: map[string]string{"autovacuum": "off"}})
 		srv.Exec(t, "CREATE SCHEMA tools", "GRANT USAGE ON SCHEMA tools TO pgvigil", "CREATE EXTENSION pgstattuple SCHEMA tools")
-		for _, table := range []string{"bloated", "full", "locked"} {
+		for _, table := range []string{"bloated", "whole", "locked"} {
 			srv.Exec(t,
 				"CREATE TABLE "+table+" (id int CONSTRAINT "+table+"_pkey PRIMARY KEY, pad text)",
 				"INSERT INTO "+table+" SELECT g, repeat('x', 100) FROM generate_series(1, 20000) g",
 			)
 		}
 		srv.Exec(t, "DELETE FROM bloated WHERE id > 4000")
-		analyzed(t, srv, "postgres", "bloated", "full", "locked")
+		analyzed(t, srv, "postgres", "bloated", "whole", "locked")
 		lock := srv.Conn(t, pgtest.Superuser, "postgres")
 		if _, err := lock.Exec(t.Context(), "BEGIN; LOCK TABLE locked"); err != nil {
 			t.Fatal(err)
@@ -335,7 +335,7 @@ func TestBloatMeasured(t *testing.T) {
 			from, upto float64
 		}{
 			{"bloated", 0.7, 0.85, "bloated_pkey", 0.7, 0.85},
-			{"full", 0, 0.05, "full_pkey", 0, 0.05},
+			{"whole", 0, 0.05, "whole_pkey", 0, 0.05},
 		} {
 			if got := page.value(t, waste, "relname", test.relname) / page.value(t, size, "relname", test.relname); got < test.low || got > test.high {
 				t.Errorf("%s wastes %.3f of itself, want %v to %v", test.relname, got, test.low, test.high)

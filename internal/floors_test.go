@@ -40,12 +40,13 @@ var floors = map[string][]string{
 	"test/demo":                    {"internal/pgtest", "test/exporter"},
 	"test/bench":                   nil, // measures all of it
 	"test/bloat":                   {"collector", "internal/spec", "internal/pgtest"},
+	"test/soak":                    {"collector", "internal/spec", "internal/pgtest", "test/exporter"},
 }
 
 // owners lists who may import a library. Others stay replaceable because few
 // files know them.
 var owners = map[string][]string{
-	"github.com/jackc/pgx":                   {"internal/postgres", "internal/pgtest", "test/demo", "test/bench", "test/bloat"},
+	"github.com/jackc/pgx":                   {"internal/postgres", "internal/pgtest", "test/demo", "test/bench", "test/bloat", "test/soak"},
 	"github.com/alecthomas/kingpin":          {"cmd/pgvigil"},
 	"github.com/prometheus/client_golang":    {"internal/page", "internal/web", "cmd/pgvigil"},
 	"github.com/prometheus/exporter-toolkit": {"internal/web", "cmd/pgvigil"},
