@@ -23,6 +23,9 @@ func (st *stage) fill(ctx context.Context, w workload) error {
 	if st.control, err = pgx.Connect(ctx, st.server.DSN(pgtest.Superuser, mainDatabase)); err != nil {
 		return err
 	}
+	if st.observer, err = pgx.Connect(ctx, st.server.DSN(pgtest.Superuser, mainDatabase)); err != nil {
+		return err
+	}
 	if st.postmaster, err = parent(int(st.control.PgConn().PID())); err != nil {
 		return err
 	}

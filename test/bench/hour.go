@@ -22,7 +22,7 @@ type hourFigures struct {
 	window                   time.Duration
 	exporter, bare           time.Duration // server CPU in the window
 	firstExporter, firstBare time.Duration // of the first scrape, before the window
-	seen                     int           // sessions at once, as the server saw them
+	seen                     int           // most sessions at once; the tap is late to end one
 	collectors               map[string]*hourCollector
 }
 
@@ -55,7 +55,7 @@ func (b *bench) hour(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, r.close(ctx)) }()
 	h := &b.f.hour
 	h.collectors = map[string]*hourCollector{}
-	err = b.watched(ctx, func(ctx context.Context) error {
+	return b.watched(ctx, &h.seen, func(ctx context.Context) error {
 		t, _, onExporter, err := b.tick(ctx, e, w)
 		if err != nil {
 			return err
@@ -67,9 +67,6 @@ func (b *bench) hour(ctx context.Context) (err error) {
 		}
 		return b.hourTicks(ctx, e, w, r)
 	})
-	// The server also sees those that the exporter has left and that are about to end.
-	h.seen, b.f.sessions = b.f.sessions, w.mostOpen()
-	return err
 }
 
 func (b *bench) hourTicks(ctx context.Context, e *exporter.Process, w *wire, r *replay) error {

@@ -54,7 +54,7 @@ func (b *bench) lifted(ctx context.Context) (err error) {
 	if err := b.awaitWhole(ctx); err != nil {
 		return err
 	}
-	if err := b.watched(ctx, b.scrapeWhole); err != nil {
+	if err := b.watched(ctx, &b.f.sessions, b.scrapeWhole); err != nil {
 		return err
 	}
 	if err := b.weigh(b.exporter); err != nil {

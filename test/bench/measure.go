@@ -111,10 +111,10 @@ func (b *bench) count(ctx context.Context) (err error) {
 		if err := b.look(ctx, e); err != nil {
 			return err
 		}
-		t := w.take()
-		b.calls = t.lasting()
-		c := &b.f.counted
-		c.statements, c.rows, c.turns = max(c.statements, t.statements), max(c.rows, t.rows), max(c.turns, t.turns)
+		// The least: beside another something may have been refreshed.
+		if t := w.take(); b.calls == nil || t.statements < b.f.counted.statements {
+			b.calls, b.f.counted = t.lasting(), t
+		}
 	}
 	return nil
 }
@@ -132,11 +132,14 @@ func (b *bench) first(ctx context.Context) error {
 	if b.exporter, err = b.start(ctx, b.server()); err != nil {
 		return err
 	}
-	p, err := b.scrape(ctx, b.exporter)
+	var p exporter.Page
+	err = b.watched(ctx, &b.f.sessions, func(ctx context.Context) (err error) {
+		if p, err = b.scrape(ctx, b.exporter); err != nil {
+			return err
+		}
+		return b.stage.quiet(ctx)
+	})
 	if err != nil {
-		return err
-	}
-	if err := b.stage.quiet(ctx); err != nil {
 		return err
 	}
 	now, err := b.stage.timeOf(ctx, exporterName)

@@ -13,9 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
-	"github.com/pgvigil/pgvigil/internal/pgtest"
 	"github.com/pgvigil/pgvigil/test/exporter"
 )
 
@@ -161,7 +158,7 @@ func (b *bench) paced(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := b.watched(ctx, b.scrapePaced); err != nil {
+	if err := b.watched(ctx, &b.f.sessions, b.scrapePaced); err != nil {
 		return err
 	}
 	after, err := b.tally(ctx)
@@ -186,12 +183,13 @@ func (b *bench) weigh(e *exporter.Process) error {
 	return err
 }
 
-// watched does something while the exporter's sessions are counted.
-func (b *bench) watched(ctx context.Context, do func(context.Context) error) error {
+// watched does something while the exporter's sessions are counted, for the most
+// there have been.
+func (b *bench) watched(ctx context.Context, most *int, do func(context.Context) error) error {
 	watching, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	var watchErr error
-	wg.Go(func() { watchErr = b.watchSessions(watching) })
+	wg.Go(func() { watchErr = b.watchSessions(watching, most) })
 	err := do(ctx)
 	stop()
 	wg.Wait()
@@ -216,22 +214,15 @@ func (b *bench) scrapePaced(ctx context.Context) error {
 	return nil
 }
 
-// watchSessions counts the exporter's sessions on the server until ctx ends, over
-// a connection of its own, on a database whose sessions nobody counts.
-func (b *bench) watchSessions(ctx context.Context) (err error) {
-	// Not under ctx: an interrupted query costs the connection.
-	asking := context.WithoutCancel(ctx)
-	conn, err := pgx.Connect(asking, b.stage.server.DSN(pgtest.Superuser, "template1"))
-	if err != nil {
-		return fmt.Errorf("watch sessions: %w", err)
-	}
-	defer func() { err = errors.Join(err, conn.Close(asking)) }()
+// watchSessions counts the exporter's sessions on the server until ctx ends.
+func (b *bench) watchSessions(ctx context.Context, most *int) error {
 	for ctx.Err() == nil {
-		open, err := backendsOf(asking, conn, exporterName)
+		// Not under ctx: an interrupted query costs the connection.
+		open, err := backendsOf(context.WithoutCancel(ctx), b.stage.observer, exporterName)
 		if err != nil {
 			return err
 		}
-		b.f.sessions = max(b.f.sessions, len(open))
+		*most = max(*most, len(open))
 		_ = sleep(ctx, watch) // the end of the watch is no failure
 	}
 	return nil

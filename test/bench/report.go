@@ -136,7 +136,7 @@ func rows() []row {
 		{"paced scrapes: wall min, median, p95", func(f *figures) string { return spread(f.pacedWall) }},
 		{"paced scrapes: exporter CPU, refreshes included", unlessHour(func(f *figures) string { return ms(f.pacedExporter) })},
 		{"paced scrapes: server CPU, refreshes included", unlessHour(func(f *figures) string { return ms(f.pacedServer) })},
-		{"paced scrapes: most sessions at once", func(f *figures) string { return fmt.Sprint(f.sessions) }},
+		{"first and paced scrapes: most sessions at once", func(f *figures) string { return fmt.Sprint(f.sessions) }},
 		{"paced scrapes: sessions opened, on main database", unlessHour(func(f *figures) string { return fmt.Sprintf("%d, %d", f.opened, f.openedMain) })},
 		{"window of 15 s scrapes: length", ofHour(func(h *hourFigures) string { return h.window.Round(time.Second).String() })},
 		{"window of 15 s scrapes: server CPU, bare", ofHour(func(h *hourFigures) string { return ms(h.exporter) + ", " + ms(h.bare) })},
@@ -145,7 +145,7 @@ func rows() []row {
 			onExporter, onBare := h.perHour(ordinaryPace)
 			return ms(onExporter) + ", " + ms(onBare)
 		})},
-		{"window of 15 s scrapes: sessions on the server", ofHour(func(h *hourFigures) string { return fmt.Sprint(h.seen) })},
+		{"window of 15 s scrapes: most sessions at once", ofHour(func(h *hourFigures) string { return fmt.Sprint(h.seen) })},
 		{"resident memory: now, peak, MB", memoryText},
 		{"limit: bare refresh of all, server CPU, cold", func(f *figures) string { return ms(f.bareCold) }},
 		{"limit: bare refresh of all, server CPU, warm", func(f *figures) string { return ms(f.bareWarm) }},

@@ -17,6 +17,7 @@ import (
 type stage struct {
 	server     *pgtest.Server
 	control    *pgx.Conn // ours, as superuser
+	observer   *pgx.Conn // the same, to watch sessions beside
 	postmaster int
 	sessions   []*pgconn.PgConn
 	filesSoFar int // temporary files that filling it took
@@ -52,8 +53,10 @@ func (st *stage) stop() error {
 	for _, conn := range st.sessions {
 		conn.Conn().Close() // the server has hung up already
 	}
-	if st.control != nil {
-		st.control.PgConn().Conn().Close()
+	for _, conn := range []*pgx.Conn{st.control, st.observer} {
+		if conn != nil {
+			conn.PgConn().Conn().Close()
+		}
 	}
 	return err
 }

@@ -20,7 +20,6 @@ type wire struct {
 
 	mu    sync.Mutex
 	links []*link // nil where it has ended and been taken
-	most  int     // links that were open at once
 }
 
 // link is one connection through the wire. The wire's lock guards it.
@@ -94,13 +93,6 @@ func (w *wire) accept() {
 		l := &link{conns: [2]net.Conn{client, server}, texts: map[string]string{}}
 		w.mu.Lock()
 		w.links = append(w.links, l)
-		open := 0
-		for _, l := range w.links {
-			if l != nil && !l.closed {
-				open++
-			}
-		}
-		w.most = max(w.most, open)
 		w.mu.Unlock()
 		w.wg.Go(func() { w.pass(l, client, server, w.fromClient) })
 		w.wg.Go(func() { w.pass(l, server, client, w.fromServer) })
@@ -256,13 +248,6 @@ func (t traffic) others() map[string][]call {
 		}
 	}
 	return calls
-}
-
-// mostOpen is how many sessions the client has had open at once.
-func (w *wire) mostOpen() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.most
 }
 
 // take returns what has passed since it was last called.
