@@ -134,7 +134,7 @@ func (st *stage) timeOf(ctx context.Context, name string) (time.Duration, error)
 // for idle, and patience how long that is waited for.
 const (
 	still    = time.Second
-	patience = 3 * time.Minute
+	patience = 10 * time.Minute
 )
 
 // quiet waits until the exporter's sessions do nothing: until what a scrape has
