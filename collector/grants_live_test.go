@@ -103,7 +103,11 @@ func works(t *testing.T, primary, srv *pgtest.Server, c spec.Collector, role str
 	if srv != primary {
 		follow(t, primary, srv)
 	}
-	e := watch(t, srv, role, c.Flag())
+	flags := []string{c.Flag()}
+	if c.Follow != nil {
+		flags = append(flags, c.Follow.Of)
+	}
+	e := watch(t, srv, role, flags...)
 	page := scrapePage(t, e)
 	e.Close()
 	success := page.values("pgvigil_collector_success", "collector", c.Name)

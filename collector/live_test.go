@@ -49,6 +49,7 @@ func scene(t *testing.T, major int) (primary, standby *pgtest.Server) {
 	if major >= 14 {
 		primary.Exec(t, "SELECT pg_stat_reset_replication_slot('decoding')")
 	}
+	statementsScene(t, primary)
 	storageScene(t, primary)
 	rolesScene(t, primary)
 	subscriptionScene(t, primary)
@@ -278,6 +279,9 @@ func rare(major int) map[string]string {
 		"pg_stat_archiver_oldest_ready_timestamp_seconds":          "needs a backlog",
 		"pg_stat_database_checksum_failures_total":                 "the scene has no data checksums before 18",
 		"pg_stat_database_checksum_last_failure_timestamp_seconds": "needs a broken page",
+		"pg_stat_statements_jit_functions_total":                   "the servers of the tests are built without LLVM",
+		"pg_stat_statements_jit_seconds_total":                     "the servers of the tests are built without LLVM",
+		"pg_stat_statements_wal_buffers_full_total":                "comes when it will",
 		"pg_stat_statements_query_info":                            "asked for when the statements are known, in the scrape after",
 		"pg_stat_user_tables_last_autovacuum_timestamp_seconds":    "needs autovacuum to come by",
 		"pg_stat_user_tables_last_autoanalyze_timestamp_seconds":   "needs autovacuum to come by",

@@ -36,32 +36,32 @@ SELECT coalesce(d.datname, '')::text                                            
      , s.rows::double precision                                                 AS rows_total
      , s.total_exec_time / 1000                                                 AS seconds_total  -- since 1.8
      , s.total_time / 1000                                                      AS seconds_total  -- until 1.8
-     , s.plans::double precision                                                AS plans_total  -- since 1.8
-     , s.total_plan_time / 1000                                                 AS plan_seconds_total  -- since 1.8
+     , nullif(s.plans, 0)::double precision                                     AS plans_total  -- since 1.8
+     , nullif(s.total_plan_time, 0) / 1000                                      AS plan_seconds_total  -- since 1.8
      , s.shared_blks_hit::double precision                                      AS shared_blks_hit_total
      , s.shared_blks_read::double precision                                     AS shared_blks_read_total
      , s.shared_blks_dirtied::double precision                                  AS shared_blks_dirtied_total
      , s.shared_blks_written::double precision                                  AS shared_blks_written_total
-     , s.local_blks_hit::double precision                                       AS local_blks_hit_total
-     , s.local_blks_read::double precision                                      AS local_blks_read_total
-     , s.local_blks_dirtied::double precision                                   AS local_blks_dirtied_total
-     , s.local_blks_written::double precision                                   AS local_blks_written_total
-     , s.temp_blks_read::double precision                                       AS temp_blks_read_total
-     , s.temp_blks_written::double precision                                    AS temp_blks_written_total
+     , nullif(s.local_blks_hit, 0)::double precision                            AS local_blks_hit_total
+     , nullif(s.local_blks_read, 0)::double precision                           AS local_blks_read_total
+     , nullif(s.local_blks_dirtied, 0)::double precision                        AS local_blks_dirtied_total
+     , nullif(s.local_blks_written, 0)::double precision                        AS local_blks_written_total
+     , nullif(s.temp_blks_read, 0)::double precision                            AS temp_blks_read_total
+     , nullif(s.temp_blks_written, 0)::double precision                         AS temp_blks_written_total
      , (s.shared_blk_read_time + s.local_blk_read_time) / 1000                  AS block_read_seconds_total  -- since 1.11
      , (s.shared_blk_write_time + s.local_blk_write_time) / 1000                AS block_write_seconds_total  -- since 1.11
      , s.blk_read_time / 1000                                                   AS block_read_seconds_total  -- until 1.11
      , s.blk_write_time / 1000                                                  AS block_write_seconds_total  -- until 1.11
-     , s.temp_blk_read_time / 1000                                              AS temp_block_read_seconds_total  -- since 1.10
-     , s.temp_blk_write_time / 1000                                             AS temp_block_write_seconds_total  -- since 1.10
+     , nullif(s.temp_blk_read_time, 0) / 1000                                   AS temp_block_read_seconds_total  -- since 1.10
+     , nullif(s.temp_blk_write_time, 0) / 1000                                  AS temp_block_write_seconds_total  -- since 1.10
      , s.wal_records::double precision                                          AS wal_records_total  -- since 1.8
      , s.wal_fpi::double precision                                              AS wal_fpi_total  -- since 1.8
      , s.wal_bytes::bigint::double precision                                    AS wal_bytes_total  -- since 1.8
-     , s.wal_buffers_full::double precision                                     AS wal_buffers_full_total  -- since 1.12
-     , s.jit_functions::double precision                                        AS jit_functions_total  -- since 1.10
-     , (s.jit_generation_time + s.jit_inlining_time + s.jit_optimization_time + s.jit_emission_time) / 1000 AS jit_seconds_total  -- since 1.10
-     , s.parallel_workers_to_launch::double precision                           AS parallel_workers_to_launch_total  -- since 1.12
-     , s.parallel_workers_launched::double precision                            AS parallel_workers_launched_total  -- since 1.12
+     , nullif(s.wal_buffers_full, 0)::double precision                          AS wal_buffers_full_total  -- since 1.12
+     , nullif(s.jit_functions, 0)::double precision                             AS jit_functions_total  -- since 1.10
+     , nullif(s.jit_generation_time + s.jit_inlining_time + s.jit_optimization_time + s.jit_emission_time, 0) / 1000 AS jit_seconds_total  -- since 1.10
+     , nullif(s.parallel_workers_to_launch, 0)::double precision                AS parallel_workers_to_launch_total  -- since 1.12
+     , nullif(s.parallel_workers_launched, 0)::double precision                 AS parallel_workers_launched_total  -- since 1.12
   FROM @extschema@.pg_stat_statements(false) AS s
   LEFT JOIN pg_catalog.pg_database AS d ON d.oid = s.dbid
   LEFT JOIN pg_catalog.pg_roles AS r ON r.oid = s.userid

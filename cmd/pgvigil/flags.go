@@ -95,7 +95,7 @@ func (f *flags) serverFlags(app *kingpin.Application) {
 	set(app, "sessions.max-age", "Age at which a session is replaced by a new one.", "1h", &f.watch.Sessions.MaxAge, positive)
 	set(app, "connect.timeout", "Time to connect within.", postgres.DefaultConnectTimeout.String(), &f.watch.ConnectTimeout, positive)
 	set(app, "scrape.timeout-offset", "Time taken off Prometheus' own scrape timeout, so that the page arrives within it.", "0.5s", &f.timeoutOffset, notNegative)
-	set(app, "governor.share", "Part of one core of the server that a collector which does not run with each scrape may take; all those per database together one and a half times as much.",
+	set(app, "governor.share", "Part of one core of the server that a collector which does not run with each scrape may take; those with a rhythm of minutes take no more than that together.",
 		strconv.FormatFloat(scrape.DefaultShare, 'g', -1, 64), &f.watch.Share, share)
 	app.Flag("series.max", "Most series of a server that each collector may give, instead of its own budget; 0 lifts all budgets.").PlaceHolder("N").
 		SetValue(&value[int]{name: "series.max", into: &f.watch.MaxSeries, parse: budget})

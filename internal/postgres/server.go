@@ -205,15 +205,24 @@ func (s *Server) Release(ctx context.Context, session *Session) {
 // of DROP DATABASE.
 func (s *Server) Return(ctx context.Context, session *Session, keep bool) {
 	s.mu.Lock()
-	s.lent--
 	keep = keep && !s.closed && !session.Broken()
 	if keep {
+		s.lent--
 		s.idle = append(s.idle, session)
 	}
 	s.mu.Unlock()
 	if !keep {
-		session.close(ctx)
+		s.end(ctx, session)
 	}
+}
+
+// end closes a session that counts as lent, and counts it until the server has
+// ended it: the next must not be opened beside it.
+func (s *Server) end(ctx context.Context, session *Session) {
+	session.close(ctx)
+	s.mu.Lock()
+	s.lent--
+	s.mu.Unlock()
 }
 
 // CloseIdle closes the idle sessions on databases that wanted does not want.
@@ -228,9 +237,10 @@ func (s *Server) CloseIdle(ctx context.Context, wanted func(database string) boo
 		}
 	}
 	s.idle = kept
+	s.lent += len(unwanted)
 	s.mu.Unlock()
 	for _, session := range unwanted {
-		session.close(ctx)
+		s.end(ctx, session)
 	}
 }
 

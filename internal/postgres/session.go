@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/pgvigil/pgvigil/internal/spec"
 )
@@ -383,11 +385,28 @@ func without(name, sql string, err error) (rest, column string, ok bool) {
 	return spec.DropLine(sql, int(pg.Position)-before)
 }
 
+// sayGoodbye ends an idle session and waits until the server has, which then hangs
+// up: pgconn does not, and the backend outlives its goodbye by milliseconds.
+func (s *Session) sayGoodbye(ctx context.Context) {
+	if s.conn.IsClosed() || s.conn.IsBusy() {
+		return
+	}
+	deadline, _ := ctx.Deadline()
+	wire := s.conn.Conn()
+	s.conn.Frontend().Send(&pgproto3.Terminate{})
+	if wire.SetDeadline(deadline) != nil || s.conn.Frontend().Flush() != nil {
+		return
+	}
+	// Nothing is to come but the end, and nobody could act on an error.
+	_, _ = io.Copy(io.Discard, wire)
+}
+
 // close ends the session, also when ctx has ended. It waits no longer than
 // closeGrace for the goodbye, and for a cancel that is still on its way.
 func (s *Session) close(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeGrace)
 	defer cancel()
+	s.sayGoodbye(ctx)
 	// The session is over whatever the answer; nobody could act on the error.
 	_ = s.conn.Close(ctx)
 	select {

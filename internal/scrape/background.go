@@ -108,12 +108,16 @@ func (e *Engine) fresh(u *unit, r *record, now time.Time) bool {
 	return r.good != nil && now.Sub(r.last) <= ageLimit*e.rhythm(u)
 }
 
+// mostWorkers is how many databases are read at once, however many sessions may be
+// kept: more would only make the server's cores wait for each other.
+const mostWorkers = 2
+
 // enqueue gives a batch to its lane; the caller holds the lock.
 func (e *Engine) enqueue(b *batch) {
 	budget := e.server.MaxSessions()
 	l, workers := &e.lanes[0], 1
 	if b.database != e.maindb && budget > postgres.MinSessions {
-		l, workers = &e.lanes[1], budget-postgres.MinSessions
+		l, workers = &e.lanes[1], min(budget-postgres.MinSessions, mostWorkers)
 	}
 	l.queue = append(l.queue, b)
 	if l.workers < workers {

@@ -3,6 +3,7 @@ package scrape
 import (
 	"bytes"
 	"cmp"
+	"container/heap"
 	"slices"
 	"time"
 )
@@ -17,7 +18,8 @@ const (
 	changesWindow = 24 * time.Hour  // within which at most limit label sets are replaced
 )
 
-// choose decides which label sets are shown.
+// choose decides which label sets are shown. It runs once a database and rhythm,
+// over the groups of all databases, and so sorts no more than it must.
 func (f *fold) choose(now time.Time) {
 	all := f.weigh()
 	if len(all) <= f.limit || now.Sub(f.born) < settling {
@@ -30,11 +32,9 @@ func (f *fold) choose(now time.Time) {
 			inPlace++
 		}
 	}
-	for _, g := range all {
-		// all is heaviest first, so a free place goes to the heaviest.
-		if g.place != shown && inPlace < f.limit {
+	if free := f.limit - inPlace; free > 0 {
+		for _, g := range heaviest(all, free, func(g located) bool { return g.place != shown }) {
 			f.move(g, shown, now)
-			inPlace++
 		}
 	}
 	if now.Sub(f.chosen) >= choiceEvery {
@@ -54,8 +54,16 @@ type located struct {
 	db *foldDatabase
 }
 
-// weigh returns all groups that are there or shown, heaviest first. A group weighs
-// as much as its largest share of any rank: it is big, or it is busy.
+// compare puts the heavier first, and equals in an order that stays.
+func (a located) compare(b located) int {
+	if c := cmp.Compare(b.weight, a.weight); c != 0 {
+		return c
+	}
+	return slices.CompareFunc(a.labels, b.labels, bytes.Compare)
+}
+
+// weigh returns all groups that are there or shown. A group weighs as much as its
+// largest share of any rank: it is big, or it is busy.
 func (f *fold) weigh() []located {
 	var all []located
 	sums := make([]float64, len(f.c.Fold.Rank))
@@ -78,29 +86,61 @@ func (f *fold) weigh() []located {
 			}
 		}
 	}
-	slices.SortFunc(all, func(a, b located) int {
-		if c := cmp.Compare(b.weight, a.weight); c != 0 {
-			return c
-		}
-		return slices.CompareFunc(a.labels, b.labels, bytes.Compare)
-	})
 	return all
+}
+
+// heaviest returns the n heaviest of those wanted, heaviest first. It keeps them in
+// a heap with the lightest on top, which most of the others never enter.
+func heaviest(all []located, n int, wanted func(located) bool) []located {
+	top := make(lightest, 0, n)
+	for _, g := range all {
+		switch {
+		case !wanted(g):
+		case len(top) < n:
+			heap.Push(&top, g)
+		case g.compare(top[0]) < 0:
+			top[0] = g
+			heap.Fix(&top, 0)
+		}
+	}
+	slices.SortFunc(top, located.compare)
+	return top
+}
+
+// lightest is a heap of groups with the lightest on top.
+type lightest []located
+
+func (h lightest) Len() int           { return len(h) }
+func (h lightest) Less(i, j int) bool { return h[i].compare(h[j]) > 0 }
+func (h lightest) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *lightest) Push(g any)        { *h = append(*h, g.(located)) }
+func (h *lightest) Pop() any {
+	last := (*h)[len(*h)-1]
+	*h = (*h)[:len(*h)-1]
+	return last
 }
 
 // chooseFreely shows the heaviest.
 func (f *fold) chooseFreely(all []located, now time.Time) {
-	for i, g := range all {
-		if i < f.limit {
-			f.move(g, shown, now)
-		} else {
+	top := heaviest(all, f.limit, func(located) bool { return true })
+	in := make(map[*group]bool, len(top))
+	for _, g := range top {
+		in[g.group] = true
+	}
+	for _, g := range all {
+		if !in[g.group] {
 			f.move(g, folded, now)
 		}
+	}
+	for _, g := range top {
+		f.move(g, shown, now)
 	}
 }
 
 // replace lets a folded group that is clearly heavier take the place of a shown
 // one that has been there long enough.
 func (f *fold) replace(all []located, now time.Time) {
+	slices.SortFunc(all, located.compare)
 	f.changes = slices.DeleteFunc(f.changes, func(t time.Time) bool { return now.Sub(t) >= changesWindow })
 	weakest := len(all) - 1
 	for _, g := range all {

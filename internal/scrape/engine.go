@@ -12,7 +12,7 @@
 //   - A result is published whole or not at all, and dropped when it is older
 //     than three times its rhythm.
 //   - After a run that took t on the server, a background collector rests 100 t,
-//     and longer where all collectors per database would take too much together.
+//     and longer where all slow ones would take more than that together.
 package scrape
 
 import (
@@ -76,7 +76,7 @@ type Engine struct {
 	identity identity
 	lanes    [2]lane
 	found    extensions
-	stretch  float64 // of the rhythms of collectors per database, above 1
+	stretch  float64 // of the rhythms of slow collectors, above 1
 	state    postgres.State
 	maindb   string // name of the maintenance database
 	late     uint64 // scrapes answered at their deadline, with something missing
@@ -284,11 +284,11 @@ func (e *Engine) watched() []string {
 }
 
 // rhythm is how often a background collector runs: its Every, or more rarely
-// where its share of the server's time would be too large, or that of all
-// collectors per database. The caller holds the lock.
+// where its share of the server's time would be too large, or that of all slow
+// ones together. The caller holds the lock.
 func (e *Engine) rhythm(u *unit) time.Duration {
 	alone := e.alone(u)
-	if u.c.Scope == spec.PerDatabase {
+	if u.slow() {
 		return time.Duration(float64(alone) * max(1, e.stretch))
 	}
 	return alone
@@ -299,23 +299,20 @@ func (e *Engine) alone(u *unit) time.Duration {
 	return max(u.c.Cost.Every, time.Duration(float64(u.took)/e.opt.Share))
 }
 
-// perDatabase is how many times the share of one collector all those per database
-// may take together: with the objects of a server their cost grows.
-const perDatabase = 1.5
-
-// noteTook records what a run took and what that means for the rhythms. The ones
-// of collectors per database are stretched alike, so that what is due on one
-// database stays due at one time and shares a session. The caller holds the lock.
+// noteTook records what a run took and what that means for the rhythms. All slow
+// collectors together take no more than one may. Their rhythms are stretched
+// alike, so that what is due on one database stays due at one time and shares a
+// session. The caller holds the lock.
 func (e *Engine) noteTook(u *unit, more time.Duration) {
 	u.took += more
-	if u.c.Scope != spec.PerDatabase || u.onScrape() {
+	if !u.slow() {
 		return
 	}
 	sum := 0.0
 	for _, other := range e.units {
-		if other.c.Scope == spec.PerDatabase && other.took > 0 {
+		if other.slow() && other.took > 0 {
 			sum += float64(other.took) / float64(e.alone(other))
 		}
 	}
-	e.stretch = sum / (perDatabase * e.opt.Share)
+	e.stretch = sum / e.opt.Share
 }

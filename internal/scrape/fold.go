@@ -73,6 +73,7 @@ type remainder struct {
 	labels   [][]byte
 	counters []float64 // accumulated, by metric
 	used     bool      // something was folded once, so it stays
+	needed   time.Time // when a label set was last under it
 }
 
 // place is where a label set is on the page.
@@ -376,7 +377,8 @@ func (g *group) is(rows *spec.Rows, row int, labels []int) bool {
 // had counted: as long as Prometheus is likely to be asked for it in one query.
 const memory = 7 * 24 * time.Hour
 
-// end closes a run: what did not come is gone. Where the server evicts rows, what
+// end closes a run: what did not come is gone, and in time the remainder of what is
+// gone for good, as of a database that was dropped. Where the server evicts rows, what
 // was shown of them stays, and what was shown once is remembered.
 func (f *fold) end(db *foldDatabase, now time.Time) {
 	before := len(db.rows)
@@ -394,6 +396,12 @@ func (f *fold) end(db *foldDatabase, now time.Time) {
 			return !g.wasShown() || now.Sub(g.since) > memory
 		}
 	})
+	for _, g := range db.groups {
+		if g.rest != nil {
+			g.rest.needed = now
+		}
+	}
+	maps.DeleteFunc(db.rests, func(_ string, r *remainder) bool { return now.Sub(r.needed) > memory })
 }
 
 // delta is what a counter grew by: since its first sight, all of it; since a

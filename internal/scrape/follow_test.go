@@ -108,18 +108,15 @@ func TestBudgets(t *testing.T) {
 	}
 }
 
-// TestStretch: collectors per database that would take too much together run
-// more rarely, all alike; one of the server keeps its rhythm.
+// TestStretch: slow collectors that would take too much together run more rarely,
+// all alike; a quick one keeps its rhythm.
 func TestStretch(t *testing.T) {
 	e := &Engine{opt: Options{Share: 0.01}}
-	for _, every := range []time.Duration{time.Minute, time.Minute, 5 * time.Minute} {
+	for _, every := range []time.Duration{time.Minute, time.Minute, 5 * time.Minute, 15 * time.Second} {
 		c := following()
 		c.Cost.Every = every
 		e.units = append(e.units, newUnit(c, 0))
 	}
-	server := following()
-	server.Scope = spec.PerServer
-	e.units = append(e.units, newUnit(server, 0))
 	rhythms := func(want ...time.Duration) {
 		t.Helper()
 		for i, u := range e.units {
@@ -128,13 +125,14 @@ func TestStretch(t *testing.T) {
 			}
 		}
 	}
+	const quick = 15 * time.Second
 	e.noteTook(e.units[0], 300*time.Millisecond) // half a percent
-	e.noteTook(e.units[3], 600*time.Millisecond)
-	rhythms(time.Minute, time.Minute, 5*time.Minute, time.Minute)
-	e.noteTook(e.units[1], 600*time.Millisecond) // one
-	rhythms(time.Minute, time.Minute, 5*time.Minute, time.Minute)
+	e.noteTook(e.units[3], 150*time.Millisecond)
+	rhythms(time.Minute, time.Minute, 5*time.Minute, quick)
+	e.noteTook(e.units[1], 300*time.Millisecond) // and another
+	rhythms(time.Minute, time.Minute, 5*time.Minute, quick)
 	e.noteTook(e.units[2], 4500*time.Millisecond) // one and a half, which its own share makes one
-	rhythms(100*time.Second, 100*time.Second, 750*time.Second, time.Minute)
+	rhythms(2*time.Minute, 2*time.Minute, 15*time.Minute, quick)
 	e.noteTook(e.units[2], -4500*time.Millisecond)
-	rhythms(time.Minute, time.Minute, 5*time.Minute, time.Minute)
+	rhythms(time.Minute, time.Minute, 5*time.Minute, quick)
 }

@@ -108,6 +108,10 @@ func (u *unit) answered(database string, now time.Time) (*result, error) {
 	return r, r.check(u.maxSeries())
 }
 
+// slow reports whether the collector's rhythm is one of minutes, which may as well
+// be longer.
+func (u *unit) slow() bool { return u.c.Cost.Every >= time.Minute }
+
 // slot is one collector on one database; the database is "" for a collector
 // that runs once a server.
 type slot struct {
