@@ -74,6 +74,7 @@ func statementsScene(t *testing.T, srv *pgtest.Server) {
 		"SET pg_stat_statements.track_planning = on", "SELECT 1 AS planned",
 		"SET temp_buffers = '800kB'", "CREATE TEMPORARY TABLE local AS SELECT g, repeat('x', 500) AS pad FROM generate_series(1, 8000) g",
 		"SELECT count(*) FROM local", "DROP TABLE local",
+		"CREATE TEMPORARY TABLE small AS SELECT 1 AS i", "SELECT i FROM small", "SELECT i FROM small", "DROP TABLE small",
 		"SET work_mem = '64kB'", "SELECT count(*) FROM (SELECT g FROM generate_series(1, 50000) g ORDER BY g DESC OFFSET 10) s",
 		"SET max_parallel_workers_per_gather = 2", "SET parallel_setup_cost = 0", "SET parallel_tuple_cost = 0", "SET min_parallel_table_scan_size = 0",
 		"SELECT count(*) FROM accounts WHERE id > 0")

@@ -33,8 +33,8 @@ SELECT a AS always
 		{"made by Emit", spec.Collector{Queries: view, Emit: emit}, spec.Any, "14+"},
 		{"extension", spec.Collector{Queries: ext, Needs: spec.Needs{Extension: "x"}}, "always", "13+"},
 		{"old extension", spec.Collector{Queries: ext, Needs: spec.Needs{Extension: "x"}}, "gone", "13+"},
-		{"new extension", spec.Collector{Queries: ext, Needs: spec.Needs{Extension: "x"}}, "new", "13+"},
-		{"between extensions", spec.Collector{Queries: ext, Needs: spec.Needs{Extension: "x"}}, "between", "13+"},
+		{"new extension", spec.Collector{Queries: ext, Needs: spec.Needs{Extension: "x"}}, "new", "x 1.11+"},
+		{"between extensions", spec.Collector{Queries: ext, Needs: spec.Needs{Extension: "x"}}, "between", "x 1.9+"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

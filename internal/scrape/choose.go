@@ -68,7 +68,7 @@ func (f *fold) weigh() []located {
 	var all []located
 	sums := make([]float64, len(f.c.Fold.Rank))
 	for _, db := range f.databases {
-		for _, g := range db.groups {
+		for _, g := range db.order {
 			if g.reserved || g.run != db.run && g.place != shown {
 				continue
 			}

@@ -37,6 +37,7 @@ type fold struct {
 type foldDatabase struct {
 	rows    map[string]*foldRow
 	groups  map[string]*group
+	order   []*group // as they came, so that sums are added in one order
 	rests   map[string]*remainder
 	moved   bool    // the shown set has changed since the last result was made
 	result  *result // the last that was made
@@ -327,6 +328,7 @@ func (f *fold) groupOf(db *foldDatabase, rows *spec.Rows, row int, cols foldColu
 			gauges: absent(len(cols.metrics)), weights: make([]float64, len(cols.ranks)),
 		}
 		db.groups[name] = g
+		db.order = append(db.order, g)
 		if f.limit > 0 {
 			g.rest = f.restOf(db, labels)
 			if g.reserved = slices.EqualFunc(labels, g.rest.labels, bytes.Equal); g.reserved {
@@ -384,7 +386,7 @@ func (f *fold) end(db *foldDatabase, now time.Time) {
 	before := len(db.rows)
 	maps.DeleteFunc(db.rows, func(_ string, r *foldRow) bool { return r.run != db.run })
 	f.gone += uint64(before - len(db.rows))
-	maps.DeleteFunc(db.groups, func(_ string, g *group) bool {
+	over := func(g *group) bool {
 		switch {
 		case g.run == db.run:
 			return false
@@ -395,8 +397,10 @@ func (f *fold) end(db *foldDatabase, now time.Time) {
 		default:
 			return !g.wasShown() || now.Sub(g.since) > memory
 		}
-	})
-	for _, g := range db.groups {
+	}
+	maps.DeleteFunc(db.groups, func(_ string, g *group) bool { return over(g) })
+	db.order = slices.DeleteFunc(db.order, over)
+	for _, g := range db.order {
 		if g.rest != nil {
 			g.rest.needed = now
 		}

@@ -33,7 +33,7 @@ func (f *fold) others(just string, made func() uint64) (map[string]*result, erro
 func (f *fold) show(database string, db *foldDatabase, r *result) error {
 	db.moved, db.result = false, r
 	var visible []*group
-	for _, g := range db.groups {
+	for _, g := range db.order {
 		if g.place == shown {
 			visible = append(visible, g)
 			g.tell(r)
@@ -100,7 +100,7 @@ func (f *fold) column(i int, visible []*group, rests []*remainder, db *foldDatab
 	}
 	sums := map[*remainder]float64{}
 	if m.Type == spec.Gauge && !isTimestamp(m.Name) {
-		for _, g := range db.groups {
+		for _, g := range db.order {
 			if g.place == shown {
 				continue
 			}

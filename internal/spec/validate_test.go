@@ -1,6 +1,7 @@
 package spec_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -57,8 +58,14 @@ func TestValidate(t *testing.T) {
 		"no query fits any supported version": func(c *spec.Collector) { c.Queries[0].Until = 13 },
 		"though one fits an older":            func(c *spec.Collector) { c.Queries[0].Until = 15 },
 		"2 queries fit version 13":            func(c *spec.Collector) { c.Queries = append(c.Queries, c.Queries[0]) },
-		"is no mark":                          func(c *spec.Collector) { c.Queries[0].SQL += " -- sometimes" },
-		"SELECT * hides":                      func(c *spec.Collector) { c.Queries[0].SQL += "\n JOIN (SELECT * FROM y) ON true" },
+		"Follow needs Of and Column":          func(c *spec.Collector) { c.Fold, c.Follow = nil, &spec.Follow{Of: "x"} },
+		"the text has no $1":                  func(c *spec.Collector) { c.Fold, c.Follow = nil, &spec.Follow{Of: "x", Column: "y"} },
+		"Fold.Keep or Within has":             func(c *spec.Collector) { c.Fold.Keep = []string{"nothing"} },
+		"it may live in another database": func(c *spec.Collector) {
+			c.Fold, c.Scope, c.Cost.Every, c.Needs.Extension = nil, spec.PerServer, 0, "x"
+		},
+		"is no mark":     func(c *spec.Collector) { c.Queries[0].SQL += " -- sometimes" },
+		"SELECT * hides": func(c *spec.Collector) { c.Queries[0].SQL += "\n JOIN (SELECT * FROM y) ON true" },
 	} {
 		t.Run(want, func(t *testing.T) {
 			c := sound()
@@ -74,6 +81,11 @@ func TestValidate(t *testing.T) {
 func TestValidateAll(t *testing.T) {
 	part := sound()
 	part.Name, part.Of = "sound_part", "sound"
+	if err := spec.ValidateAll([]spec.Collector{sound(), part}); err != nil {
+		t.Errorf("two sources of one metric: %v", err)
+	}
+	part.Metrics = slices.Clone(part.Metrics)
+	part.Metrics[0].Help = "Something else."
 	err := spec.ValidateAll([]spec.Collector{sound(), part})
 	if err == nil || !strings.Contains(err.Error(), `metric "pg_sound_size_bytes" is declared by sound and by sound_part`) {
 		t.Errorf("two collectors with one metric: %v", err)
