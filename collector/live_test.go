@@ -98,7 +98,7 @@ func busy(t *testing.T, srv *pgtest.Server) {
 	go func() {
 		defer close(done)
 		// It ends by being cancelled, which is an error.
-		_, _ = active.Exec(ctx, "SELECT pg_sleep(60)")
+		_, _ = active.Exec(ctx, "SELECT pg_sleep(180)")
 	}()
 	t.Cleanup(func() {
 		cancel()

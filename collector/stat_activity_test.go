@@ -18,7 +18,7 @@ import (
 )
 
 // bound ends any statement of a test that should have come back.
-const bound = 30 * time.Second
+const bound = 2 * time.Minute
 
 // session connects until the end of the test and runs statements.
 func session(t *testing.T, srv *pgtest.Server, user, database string, sql ...string) *pgx.Conn {
@@ -239,7 +239,7 @@ func TestStatActivityStates(t *testing.T) {
 
 		session(t, srv, pgtest.Superuser, db, "BEGIN", "CREATE TABLE t (id int)", "INSERT INTO t VALUES (1)")
 		sleeper := session(t, srv, pgtest.Superuser, db)
-		linger(t, sleeper, "SELECT pg_sleep(60)")
+		linger(t, sleeper, "SELECT pg_sleep(180)")
 		page = eventually(t, e, "pg_stat_activity_count", all(
 			counts("idle", 1), counts("active", 1), counts("idle in transaction", 2), counts("idle in transaction (aborted)", 1)))
 		page.age(t, began, "pg_stat_activity_max_query_duration_seconds", client...)
@@ -324,7 +324,7 @@ func TestStatActivityParallelQuery(t *testing.T) {
 	servers.Each(t, func(t *testing.T, srv *pgtest.Server) {
 		db := srv.Database(t)
 		leader := session(t, srv, pgtest.Superuser, db, forceParallel)
-		linger(t, leader, "SELECT pg_sleep(60)")
+		linger(t, leader, "SELECT pg_sleep(180)")
 		page := eventually(t, watch(t, srv, pgtest.Monitor, "stat_activity"), "pg_stat_activity_count", all(
 			adds("pg_stat_activity_count", 1, "datname", db, "backend_type", "client backend", "state", "active"),
 			adds("pg_stat_activity_count", 1, "datname", db, "backend_type", "parallel worker", "state", "active")))

@@ -17,7 +17,7 @@ const slowCost = "SET vacuum_cost_delay = 100; SET vacuum_cost_limit = 1"
 // slower comes before the index is built anew.
 const (
 	slowly = "CREATE FUNCTION slowly(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN $1; END'"
-	slower = "CREATE OR REPLACE FUNCTION slowly(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(60); RETURN $1; END'"
+	slower = "CREATE OR REPLACE FUNCTION slowly(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(180); RETURN $1; END'"
 )
 
 // paged makes a table with a row a page.
@@ -54,7 +54,7 @@ func copySlowly(t *testing.T, srv *pgtest.Server, table string) (file string) {
 	file = srv.Query(t, "postgres", "SHOW data_directory") + "/" + table
 	conn := session(t, srv, pgtest.Superuser, "postgres",
 		"COPY (SELECT CASE WHEN g = 4 AND current_setting('server_version_num')::int >= 170000 THEN 'x' ELSE g::text END, 'pad' FROM generate_series(1, 9) g) TO '"+file+"'",
-		"CREATE FUNCTION "+table+"() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN IF NEW.id = 5 THEN PERFORM pg_sleep(60); END IF; RETURN NEW; END'",
+		"CREATE FUNCTION "+table+"() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN IF NEW.id = 5 THEN PERFORM pg_sleep(180); END IF; RETURN NEW; END'",
 		"CREATE TRIGGER slow BEFORE INSERT ON "+table+" FOR EACH ROW EXECUTE FUNCTION "+table+"()")
 	options := ""
 	if srv.Major >= 17 {

@@ -97,7 +97,7 @@ SELECT coalesce(d.datname, '')::text                                            
 		{Name: "parallel_workers_launched_total", Type: spec.Counter, Help: "Parallel workers launched."},
 	},
 	Fold: &spec.Fold{
-		Key: "entry", Within: []string{"queryid"}, Rank: []string{"seconds_total", "calls_total"}, Limit: 100,
+		Key: "entry", Within: []string{"queryid"}, Rank: []string{"seconds_total", "calls_total"}, Limit: 50,
 		Keep: []string{"datname"}, Began: []string{"calls_total", "stats_since"}, Evicts: true,
 	},
 }

@@ -123,6 +123,9 @@ func (p part) Wants() string {
 
 // Folds says how the rows are bounded; empty for most.
 func (p part) Folds() string {
+	if p.Follow != nil {
+		return "only what " + code(p.Follow.Of) + " shows is asked for"
+	}
 	f := p.Fold
 	if f == nil {
 		return ""

@@ -35,9 +35,9 @@ import (
 )
 
 const (
-	startTimeout  = time.Minute
+	startTimeout  = 2 * time.Minute
 	haltTimeout   = 10 * time.Second // for each of fast and immediate shutdown
-	freezeTimeout = 5 * time.Second
+	freezeTimeout = 20 * time.Second
 	host          = "127.0.0.1"
 )
 

@@ -1,10 +1,13 @@
 package scrape
 
+import "github.com/pgvigil/pgvigil/internal/spec"
+
 // account is what a label set counted while it was shown, and how much of that a
 // page has shown: a series that comes back must not begin below where it ended,
 // and what no page has shown belongs to the remainder when the label set gives way.
 type account struct {
-	counters []float64 // now, by metric
+	counters []float64 // now, by metric; nil is 0 of all it has
+	metrics  uint64    // a bit for each metric it has, while it is folded
 	base     []float64 // as a page showed them, before the results below
 	told     [2]told   // the last two results, newest first
 }
@@ -35,18 +38,34 @@ func (a *account) shownBefore(i int) []float64 {
 // wasShown reports whether a page had shown the label set when it was folded.
 func (a *account) wasShown() bool { return a.base != nil }
 
+// has notes that a folded label set has a counter.
+func (a *account) has(i int) { a.metrics |= 1 << i }
+
+// open readies the account of a label set that comes to be shown, of n metrics.
+func (a *account) open(n int) {
+	if a.counters == nil {
+		a.counters = absent(n)
+	}
+	for i := range a.counters {
+		if a.metrics&(1<<i) != 0 {
+			a.counters[i] = plus(a.counters[i], 0)
+		}
+	}
+}
+
 // settle returns what the counters have grown by since a page last showed them,
 // and takes it off them.
 func (a *account) settle() []float64 {
-	base := a.shownBefore(0)
-	grown := make([]float64, len(a.counters))
-	for i, v := range a.counters {
-		grown[i] = v
+	base, grown := a.shownBefore(0), a.counters
+	for i, v := range grown {
+		if spec.IsAbsent(v) {
+			continue
+		}
+		a.has(i)
 		if base != nil {
 			grown[i] = minus(v, base[i])
 		}
-		a.counters[i] = minus(v, grown[i])
 	}
-	a.base, a.told = base, [2]told{}
+	a.counters, a.base, a.told = append([]float64(nil), base...), base, [2]told{}
 	return grown
 }

@@ -145,6 +145,7 @@ func (e *Engine) work(l *lane) {
 
 // runBatch reads one database.
 func (e *Engine) runBatch(b *batch) {
+	began := time.Now()
 	ctx, cancel := context.WithTimeout(e.ctx, b.patience())
 	defer cancel()
 	session, err := e.server.Borrow(ctx, b.database)
@@ -156,9 +157,13 @@ func (e *Engine) runBatch(b *batch) {
 	units, plans, queries := e.compose(b, session.Facts)
 	run := spec.Run{Database: b.database, Role: b.role, TLS: session.TLS()}
 	// A lost session has been handed over as the failure of each collector.
+	var share time.Duration // of what opening the session and preparing took
 	_ = session.Run(ctx, queries, func(i int, r postgres.Result) {
 		run.Now = time.Now()
-		e.finish(b.slot(units[i]), plans[i], run, r)
+		if i == 0 {
+			share = (run.Now.Sub(began) - r.Elapsed) / time.Duration(len(units))
+		}
+		e.finish(b.slot(units[i]), plans[i], run, r, r.Elapsed+share)
 		e.stopped(b.slot(units[i]))
 	})
 	if session.Broken() {

@@ -169,7 +169,14 @@ func (f *fold) move(g located, to place, now time.Time) {
 		for i, d := range g.settle() {
 			g.rest.counters[i] = plus(g.rest.counters[i], d)
 		}
-		g.rest.used = true
+		for i, v := range g.gauges {
+			f.addGauge(g.rest, i, v)
+		}
+		g.gauges, g.rest.used = nil, true
+	} else if g.gauges == nil {
+		// Those of this run are part of the remainder.
+		g.gauges = absent(len(f.c.Metrics))
+		g.open(len(f.c.Metrics))
 	}
 	g.db.moved = true
 	g.place, g.since = to, now

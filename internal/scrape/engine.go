@@ -240,7 +240,7 @@ func (e *Engine) dropUnwatched() {
 	watched := set(e.watched())
 	for s, r := range e.records {
 		if s.database != "" && !watched[s.database] {
-			e.noteTook(s.unit, -r.duration)
+			e.noteTook(s.unit, -r.cost)
 			delete(e.records, s)
 		}
 	}

@@ -219,7 +219,7 @@ func (e *Engine) runOnScrape(f *flight, session *postgres.Session, state postgre
 	// A lost session has been handed over as the failure of each collector.
 	_ = session.Run(f.ctx, queries, func(i int, r postgres.Result) {
 		run.Now = time.Now()
-		res := e.finish(slot{unit: runs[i].unit}, runs[i].plan, run, r)
+		res := e.finish(slot{unit: runs[i].unit}, runs[i].plan, run, r, r.Elapsed)
 		if res != nil {
 			e.mu.Lock()
 			f.results[runs[i].unit] = res
@@ -274,9 +274,10 @@ func (e *Engine) choose(s slot, facts postgres.Facts, role spec.Role) *plan {
 	return p
 }
 
-// finish binds a run's rows and records what became of it. It returns nil where
+// finish binds a run's rows and records what became of it, and what it cost the
+// server with its share of the session. It returns nil where
 // nothing can be shown.
-func (e *Engine) finish(s slot, p *plan, run spec.Run, r postgres.Result) *result {
+func (e *Engine) finish(s slot, p *plan, run spec.Run, r postgres.Result, cost time.Duration) *result {
 	var res *result
 	var others map[string]*result
 	err := r.Err
@@ -289,8 +290,8 @@ func (e *Engine) finish(s slot, p *plan, run spec.Run, r postgres.Result) *resul
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	rec := e.record(s)
-	e.noteTook(s.unit, r.Elapsed-rec.duration)
-	rec.duration, rec.missing = r.Elapsed, len(r.Dropped)
+	e.noteTook(s.unit, cost-rec.cost)
+	rec.duration, rec.cost, rec.missing = r.Elapsed, cost, len(r.Dropped)
 	if err != nil {
 		e.noteFailure(s, rec, postgres.QueryReason(err), err)
 		e.dropWithdrawn(s.unit)

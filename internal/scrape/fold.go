@@ -60,7 +60,7 @@ type group struct {
 	labels   [][]byte
 	rest     *remainder
 	account            // what it counted while it was shown, by metric
-	gauges   []float64 // of this run, by metric
+	gauges   []float64 // of this run, by metric; nil while it is folded
 	weights  []float64 // of each rank: its size now, or its recent growth
 	weight   float64   // its largest share of any rank, when the shown set was chosen
 	place    place
@@ -73,6 +73,7 @@ type group struct {
 type remainder struct {
 	labels   [][]byte
 	counters []float64 // accumulated, by metric
+	gauges   []float64 // of this run, by metric
 	used     bool      // something was folded once, so it stays
 	needed   time.Time // when a label set was last under it
 }
@@ -162,7 +163,41 @@ func (f *fold) add(name string, run spec.Run, rows *spec.Rows, r *result) error 
 	f.end(db, run.Now)
 	db.columns = cols
 	f.choose(run.Now)
+	if db.moved {
+		// What came to be shown has its gauges in the remainder so far.
+		db.clearGauges()
+		for row := range rows.Len() {
+			f.takeGauges(db.rows[string(cols.identify(nil, rows, row))].group, rows, row, cols)
+		}
+	}
 	return f.show(name, db, r)
+}
+
+// clearGauges makes room for those of a run.
+func (db *foldDatabase) clearGauges() {
+	for _, rest := range db.rests {
+		clearValues(rest.gauges)
+	}
+	for _, g := range db.order {
+		clearValues(g.gauges)
+	}
+}
+
+// takeGauges adds the gauges of one row to its group, or to the remainder.
+func (f *fold) takeGauges(g *group, rows *spec.Rows, row int, cols foldColumns) {
+	for i, at := range cols.metrics {
+		if at < 0 || f.c.Metrics[i].Type != spec.Gauge {
+			continue
+		}
+		v := rows.ValueAt(row, at)
+		switch m := f.c.Metrics[i]; {
+		case spec.IsAbsent(v):
+		case g.place == folded:
+			f.addGauge(g.rest, i, v)
+		default:
+			g.gauges[i] = joinGauge(m, g.gauges[i], v)
+		}
+	}
 }
 
 // check refuses a result with a key twice or a label NULL before any of it
@@ -207,10 +242,8 @@ func (f *fold) begin(db *foldDatabase, now time.Time) {
 	}
 	db.last = now
 	db.run++
-	for _, g := range db.groups {
-		for i := range g.gauges {
-			g.gauges[i] = spec.Absent()
-		}
+	db.clearGauges()
+	for _, g := range db.order {
 		for i, rank := range f.c.Fold.Rank {
 			if isCounter(rank) {
 				g.weights[i] *= fade
@@ -228,25 +261,18 @@ func (f *fold) take(db *foldDatabase, rows *spec.Rows, row int, cols foldColumns
 	known.run, g.run = db.run, db.run
 	anew := f.beganAnew(known, rows, row, cols)
 	for i, at := range cols.metrics {
-		if at < 0 {
+		if at < 0 || f.c.Metrics[i].Type != spec.Counter || spec.IsAbsent(rows.ValueAt(row, at)) {
 			continue
 		}
 		v := rows.ValueAt(row, at)
-		switch m := f.c.Metrics[i]; {
-		case spec.IsAbsent(v):
-		case m.Type == spec.Counter:
-			d := v
-			if !anew {
-				d = delta(known.counters[i], v)
-			}
-			known.counters[i] = v
-			g.count(i, d)
-		case m.Merge == spec.Max || isTimestamp(m.Name):
-			g.gauges[i] = larger(g.gauges[i], v)
-		default:
-			g.gauges[i] = plus(g.gauges[i], v)
+		d := v
+		if !anew {
+			d = delta(known.counters[i], v)
 		}
+		known.counters[i] = v
+		g.count(i, d)
 	}
+	f.takeGauges(g, rows, row, cols)
 	for i, at := range cols.ranks {
 		if at < 0 || spec.IsAbsent(rows.ValueAt(row, at)) {
 			continue
@@ -288,9 +314,31 @@ func (f *fold) beganAnew(known *foldRow, rows *spec.Rows, row int, cols foldColu
 func (g *group) count(i int, d float64) {
 	if g.place == folded {
 		g.rest.counters[i] = plus(g.rest.counters[i], d)
-		d = 0 // but it is known to be one that this label set has
+		g.has(i)
+		return
 	}
 	g.counters[i] = plus(g.counters[i], d)
+}
+
+// addGauge adds a gauge of a folded row to the remainder, which has no timestamps.
+func (f *fold) addGauge(rest *remainder, i int, v float64) {
+	if m := f.c.Metrics[i]; m.Type == spec.Gauge && !isTimestamp(m.Name) {
+		rest.gauges[i] = joinGauge(m, rest.gauges[i], v)
+	}
+}
+
+// joinGauge makes one gauge of two.
+func joinGauge(m spec.Metric, a, b float64) float64 {
+	if m.Merge == spec.Max || isTimestamp(m.Name) {
+		return larger(a, b)
+	}
+	return plus(a, b)
+}
+
+func clearValues(values []float64) {
+	for i := range values {
+		values[i] = spec.Absent()
+	}
 }
 
 // rowOf returns what is kept of a row, new where the row is, or where its labels
@@ -317,12 +365,13 @@ func (f *fold) rowOf(db *foldDatabase, rows *spec.Rows, row int, cols foldColumn
 func (f *fold) groupOf(db *foldDatabase, rows *spec.Rows, row int, cols foldColumns) *group {
 	labels := make([][]byte, len(cols.labels))
 	for i, at := range cols.labels {
-		text, _ := rows.TextAt(row, at)
-		labels[i] = bytes.Clone(text)
+		labels[i], _ = rows.TextAt(row, at)
 	}
 	name := joined(labels)
 	g := db.groups[name]
 	if g == nil {
+		// The rows' own memory is used again; one copy holds all labels.
+		labels = bytes.Split([]byte(name), []byte{0})
 		g = &group{
 			labels: labels, account: account{counters: absent(len(cols.metrics))},
 			gauges: absent(len(cols.metrics)), weights: make([]float64, len(cols.ranks)),
@@ -332,7 +381,7 @@ func (f *fold) groupOf(db *foldDatabase, rows *spec.Rows, row int, cols foldColu
 		if f.limit > 0 {
 			g.rest = f.restOf(db, labels)
 			if g.reserved = slices.EqualFunc(labels, g.rest.labels, bytes.Equal); g.reserved {
-				g.place, g.rest.used = folded, true
+				g.place, g.rest.used, g.counters, g.gauges = folded, true, nil, nil
 			}
 		}
 	}
@@ -356,7 +405,7 @@ func (f *fold) restOf(db *foldDatabase, labels [][]byte) *remainder {
 	}
 	rest := db.rests[joined(kept)]
 	if rest == nil {
-		rest = &remainder{labels: kept, counters: absent(len(f.c.Metrics))}
+		rest = &remainder{labels: kept, counters: absent(len(f.c.Metrics)), gauges: absent(len(f.c.Metrics))}
 		db.rests[joined(kept)] = rest
 	}
 	return rest

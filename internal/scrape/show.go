@@ -62,7 +62,7 @@ func (f *fold) show(database string, db *foldDatabase, r *result) error {
 	r.columns = make([][]float64, len(f.c.Metrics))
 	for i, at := range db.columns.metrics {
 		if at >= 0 {
-			r.columns[i] = f.column(i, visible, rests, db)
+			r.columns[i] = f.column(i, visible, rests)
 		}
 	}
 	return nil
@@ -88,7 +88,7 @@ func (f *fold) cells(database string, labels [][]byte) [][]byte {
 
 // column returns the values of one metric: of the shown groups and then of the
 // remainders, which have no timestamps.
-func (f *fold) column(i int, visible []*group, rests []*remainder, db *foldDatabase) []float64 {
+func (f *fold) column(i int, visible []*group, rests []*remainder) []float64 {
 	m := f.c.Metrics[i]
 	values := make([]float64, 0, len(visible)+len(rests))
 	for _, g := range visible {
@@ -98,32 +98,12 @@ func (f *fold) column(i int, visible []*group, rests []*remainder, db *foldDatab
 			values = append(values, g.gauges[i])
 		}
 	}
-	sums := map[*remainder]float64{}
-	if m.Type == spec.Gauge && !isTimestamp(m.Name) {
-		for _, g := range db.order {
-			if g.place == shown {
-				continue
-			}
-			sum, ok := sums[g.rest]
-			if !ok {
-				sum = spec.Absent()
-			}
-			if m.Merge == spec.Max {
-				sums[g.rest] = larger(sum, g.gauges[i])
-			} else {
-				sums[g.rest] = plus(sum, g.gauges[i])
-			}
-		}
-	}
 	for _, rest := range rests {
-		sum, ok := sums[rest]
-		switch {
-		case m.Type == spec.Counter:
-			sum = rest.counters[i]
-		case !ok:
-			sum = spec.Absent()
+		if m.Type == spec.Counter {
+			values = append(values, rest.counters[i])
+		} else {
+			values = append(values, rest.gauges[i])
 		}
-		values = append(values, sum)
 	}
 	return values
 }

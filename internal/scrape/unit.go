@@ -125,6 +125,7 @@ type record struct {
 	reason   postgres.Reason // why the last run failed; "" if it did not
 	ran      bool            // there has been a run
 	duration time.Duration   // of the last run, on the server and the wire
+	cost     time.Duration   // of the last run, with its share of opening the session and preparing
 	missing  int             // columns this server lacks
 	running  bool
 	began    time.Time // when the last run was started

@@ -253,6 +253,9 @@ func (v *validator) fold() {
 	if slices.Contains(v.c.Labels, f.Key) {
 		v.failf("Fold.Key %q is a label too", f.Key)
 	}
+	if len(v.c.Metrics) > 64 {
+		v.failf("Fold is for at most 64 metrics")
+	}
 	for _, l := range slices.Concat(f.Keep, f.Within) {
 		if !slices.Contains(v.c.Labels, l) {
 			v.failf("Fold.Keep or Within has %q, which is no label", l)

@@ -94,6 +94,7 @@ func (st *stage) open(ctx context.Context) error {
 	for _, step := range []struct{ dsn, sql string }{
 		{st.primary.DSN(pgtest.Superuser, "postgres"), "CREATE ROLE " + owner + " LOGIN"},
 		{st.primary.DSN(pgtest.Superuser, "postgres"), "CREATE DATABASE " + database + " OWNER " + owner},
+		{st.primary.DSN(pgtest.Superuser, database), "CREATE EXTENSION pg_stat_statements; CREATE EXTENSION pgstattuple"},
 		{st.workloadDSN(), schema},
 	} {
 		conn, err := pgx.Connect(ctx, step.dsn)

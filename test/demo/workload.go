@@ -23,7 +23,8 @@ CREATE TABLE purchase (
 	at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX ON purchase (at);
-INSERT INTO customer SELECT g, 'customer ' || g, 'city ' || g % 20 FROM generate_series(1, 1000) g;
+INSERT INTO customer SELECT g, 'customer ' || g, 'city ' || g % 20 FROM generate_series(1, 20000) g;
+DELETE FROM customer WHERE id > 1000 AND id % 3 > 0; -- bloat, to be measured
 INSERT INTO product SELECT g, 'product ' || g, 1000 FROM generate_series(1, 200) g;
 ANALYZE`
 
