@@ -6,8 +6,7 @@ import "github.com/pgvigil/pgvigil/internal/spec"
 // page has shown: a series that comes back must not begin below where it ended,
 // and what no page has shown belongs to the remainder when the label set gives way.
 type account struct {
-	counters []float64 // now, by metric; nil is 0 of all it has
-	metrics  uint64    // a bit for each metric it has, while it is folded
+	counters []float64 // now, by metric
 	base     []float64 // as a page showed them, before the results below
 	told     [2]told   // the last two results, newest first
 }
@@ -17,6 +16,8 @@ type told struct {
 	result   *result
 	counters []float64
 }
+
+func newAccount(metrics int) *account { return &account{counters: absent(metrics)} }
 
 // tell notes that a result has the counters as they are now.
 func (a *account) tell(r *result) {
@@ -35,37 +36,36 @@ func (a *account) shownBefore(i int) []float64 {
 	return a.base
 }
 
-// wasShown reports whether a page had shown the label set when it was folded.
-func (a *account) wasShown() bool { return a.base != nil }
-
-// has notes that a folded label set has a counter.
-func (a *account) has(i int) { a.metrics |= 1 << i }
-
-// open readies the account of a label set that comes to be shown, of n metrics.
-func (a *account) open(n int) {
-	if a.counters == nil {
-		a.counters = absent(n)
+// open readies the account of a label set that comes to be shown, of n metrics: a
+// counter that it has and no page has shown begins at 0.
+func (g *group) open(n int) {
+	if g.account == nil {
+		g.account = newAccount(n)
 	}
-	for i := range a.counters {
-		if a.metrics&(1<<i) != 0 {
-			a.counters[i] = plus(a.counters[i], 0)
+	for i := range g.account.counters {
+		if g.metrics&(1<<i) != 0 {
+			g.account.counters[i] = plus(g.account.counters[i], 0)
 		}
 	}
 }
 
-// settle returns what the counters have grown by since a page last showed them,
-// and takes it off them.
-func (a *account) settle() []float64 {
-	base, grown := a.shownBefore(0), a.counters
-	for i, v := range grown {
+// settle gives to the remainder what the counters have grown by since a page last
+// showed them; without such a page, the account is closed.
+func (g *group) settle() {
+	base := g.account.shownBefore(0)
+	for i, v := range g.account.counters {
 		if spec.IsAbsent(v) {
 			continue
 		}
-		a.has(i)
+		g.metrics |= 1 << i
 		if base != nil {
-			grown[i] = minus(v, base[i])
+			v = minus(v, base[i])
 		}
+		g.rest.counters[i] = plus(g.rest.counters[i], v)
 	}
-	a.counters, a.base, a.told = append([]float64(nil), base...), base, [2]told{}
-	return grown
+	if base == nil {
+		g.account = nil
+		return
+	}
+	g.account = &account{counters: append([]float64(nil), base...), base: base}
 }

@@ -52,7 +52,7 @@ func (f *fold) showAll(database string, db *foldDatabase, rows *spec.Rows, cols 
 			case from >= 0:
 				values[j] = rows.ValueAt(from, col)
 			case f.c.Metrics[i].Type == spec.Counter:
-				values[j] = several[-from-1].counters[i]
+				values[j] = several[-from-1].account.counters[i]
 			default:
 				values[j] = several[-from-1].gauges[i]
 			}

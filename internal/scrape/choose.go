@@ -1,7 +1,6 @@
 package scrape
 
 import (
-	"bytes"
 	"cmp"
 	"container/heap"
 	"slices"
@@ -59,7 +58,7 @@ func (a located) compare(b located) int {
 	if c := cmp.Compare(b.weight, a.weight); c != 0 {
 		return c
 	}
-	return slices.CompareFunc(a.labels, b.labels, bytes.Compare)
+	return cmp.Compare(a.name, b.name)
 }
 
 // weigh returns all groups that are there or shown. A group weighs as much as its
@@ -166,9 +165,7 @@ func (f *fold) move(g located, to place, now time.Time) {
 		return
 	}
 	if to == folded {
-		for i, d := range g.settle() {
-			g.rest.counters[i] = plus(g.rest.counters[i], d)
-		}
+		g.settle()
 		for i, v := range g.gauges {
 			f.addGauge(g.rest, i, v)
 		}

@@ -31,6 +31,8 @@ type fold struct {
 	chosen    time.Time   // when the shown set was last chosen
 	changes   []time.Time // of label sets that replaced another
 	gone      uint64      // rows that one run had and the next had not
+	counters  []int       // of each metric: its place among the counters, -1 for a gauge
+	width     int         // of what is kept of a row
 }
 
 // foldDatabase is what is kept of one database.
@@ -42,24 +44,25 @@ type foldDatabase struct {
 	moved   bool    // the shown set has changed since the last result was made
 	result  *result // the last that was made
 	columns foldColumns
+	scratch []byte
 	run     uint64
 	last    time.Time
 }
 
-// foldRow is one underlying row, by its key.
+// foldRow is one underlying row, by its key. There may be hundreds of thousands:
+// what is kept of each is one block of numbers.
 type foldRow struct {
-	group    *group
-	counters []float64 // as last read, by metric
-	ranks    []float64 // as last read, of the ranks that are counters
-	began    []float64 // as last read, of what tells that the counters began anew
-	run      uint64
+	group *group
+	last  []float64 // as last read: counters, ranks that are counters, what tells that they began anew
+	run   uint64
 }
 
 // group is one label set: one row, or several that share their labels.
 type group struct {
-	labels   [][]byte
+	name     string // its labels, joined
 	rest     *remainder
-	account            // what it counted while it was shown, by metric
+	account  *account  // nil while it is folded and was never shown
+	metrics  uint64    // a bit for each counter it has, once it was folded
 	gauges   []float64 // of this run, by metric; nil while it is folded
 	weights  []float64 // of each rank: its size now, or its recent growth
 	weight   float64   // its largest share of any rank, when the shown set was chosen
@@ -68,6 +71,9 @@ type group struct {
 	since    time.Time // in its place since
 	run      uint64
 }
+
+// labels are the label values.
+func (g *group) labels() [][]byte { return bytes.Split([]byte(g.name), []byte{0}) }
 
 // remainder is what is folded under one label set.
 type remainder struct {
@@ -88,8 +94,24 @@ const (
 )
 
 func newFold(c spec.Collector, limit int) *fold {
-	return &fold{c: c, limit: limit, databases: map[string]*foldDatabase{}}
+	f := &fold{c: c, limit: limit, databases: map[string]*foldDatabase{}}
+	n := 0
+	for _, m := range c.Metrics {
+		at := -1
+		if m.Type == spec.Counter {
+			at = n
+			n++
+		}
+		f.counters = append(f.counters, at)
+	}
+	f.width = n + len(c.Fold.Rank) + len(c.Fold.Began)
+	return f
 }
+
+// rank is where what is kept of a row has its i-th rank, and began the i-th column
+// that tells of a new beginning.
+func (f *fold) rank(i int) int  { return f.width - len(f.c.Fold.Began) - len(f.c.Fold.Rank) + i }
+func (f *fold) began(i int) int { return f.width - len(f.c.Fold.Began) + i }
 
 // forget drops what is kept of databases that are gone. What belongs to the server
 // is under no database.
@@ -267,9 +289,9 @@ func (f *fold) take(db *foldDatabase, rows *spec.Rows, row int, cols foldColumns
 		v := rows.ValueAt(row, at)
 		d := v
 		if !anew {
-			d = delta(known.counters[i], v)
+			d = delta(known.last[f.counters[i]], v)
 		}
-		known.counters[i] = v
+		known.last[f.counters[i]] = v
 		g.count(i, d)
 	}
 	f.takeGauges(g, rows, row, cols)
@@ -280,9 +302,9 @@ func (f *fold) take(db *foldDatabase, rows *spec.Rows, row int, cols foldColumns
 		v := rows.ValueAt(row, at)
 		if isCounter(f.c.Fold.Rank[i]) {
 			if now := v; !anew {
-				v = delta(known.ranks[i], now)
+				v = delta(known.last[f.rank(i)], now)
 			}
-			known.ranks[i] = rows.ValueAt(row, at)
+			known.last[f.rank(i)] = rows.ValueAt(row, at)
 		}
 		g.weights[i] += v
 	}
@@ -296,8 +318,8 @@ func (f *fold) beganAnew(known *foldRow, rows *spec.Rows, row int, cols foldColu
 		if at < 0 {
 			continue
 		}
-		before, now := known.began[i], rows.ValueAt(row, at)
-		known.began[i] = now
+		before, now := known.last[f.began(i)], rows.ValueAt(row, at)
+		known.last[f.began(i)] = now
 		if spec.IsAbsent(before) || spec.IsAbsent(now) {
 			continue
 		}
@@ -314,10 +336,10 @@ func (f *fold) beganAnew(known *foldRow, rows *spec.Rows, row int, cols foldColu
 func (g *group) count(i int, d float64) {
 	if g.place == folded {
 		g.rest.counters[i] = plus(g.rest.counters[i], d)
-		g.has(i)
+		g.metrics |= 1 << i
 		return
 	}
-	g.counters[i] = plus(g.counters[i], d)
+	g.account.counters[i] = plus(g.account.counters[i], d)
 }
 
 // addGauge adds a gauge of a folded row to the remainder, which has no timestamps.
@@ -344,44 +366,38 @@ func clearValues(values []float64) {
 // rowOf returns what is kept of a row, new where the row is, or where its labels
 // have changed: a renamed table is another series.
 func (f *fold) rowOf(db *foldDatabase, rows *spec.Rows, row int, cols foldColumns) *foldRow {
-	key := cols.identify(nil, rows, row)
-	known := db.rows[string(key)]
-	if known != nil && known.group.is(rows, row, cols.labels) {
+	key := cols.identify(db.scratch[:0], rows, row)
+	n := len(key)
+	key = cols.join(key, rows, row)
+	db.scratch = key
+	name := key[n:]
+	known := db.rows[string(key[:n])]
+	if known != nil && known.group.name == string(name) {
 		return known
 	}
-	fresh := &foldRow{
-		group:    f.groupOf(db, rows, row, cols),
-		counters: absent(len(cols.metrics)), ranks: absent(len(cols.ranks)), began: absent(len(cols.began)),
-	}
+	fresh := &foldRow{group: f.groupOf(db, string(name))}
 	if known != nil {
 		// It was renamed, or joins others as a partition that is attached: what it
 		// counted before was counted under its old labels.
-		fresh.counters, fresh.ranks, fresh.began = known.counters, known.ranks, known.began
+		fresh.last = known.last
+	} else {
+		fresh.last = absent(f.width)
 	}
-	db.rows[string(key)] = fresh
+	db.rows[string(key[:n])] = fresh
 	return fresh
 }
 
-func (f *fold) groupOf(db *foldDatabase, rows *spec.Rows, row int, cols foldColumns) *group {
-	labels := make([][]byte, len(cols.labels))
-	for i, at := range cols.labels {
-		labels[i], _ = rows.TextAt(row, at)
-	}
-	name := joined(labels)
+func (f *fold) groupOf(db *foldDatabase, name string) *group {
 	g := db.groups[name]
 	if g == nil {
-		// The rows' own memory is used again; one copy holds all labels.
-		labels = bytes.Split([]byte(name), []byte{0})
-		g = &group{
-			labels: labels, account: account{counters: absent(len(cols.metrics))},
-			gauges: absent(len(cols.metrics)), weights: make([]float64, len(cols.ranks)),
-		}
+		n := len(f.c.Metrics)
+		g = &group{name: name, account: newAccount(n), gauges: absent(n), weights: make([]float64, len(f.c.Fold.Rank))}
 		db.groups[name] = g
 		db.order = append(db.order, g)
 		if f.limit > 0 {
-			g.rest = f.restOf(db, labels)
-			if g.reserved = slices.EqualFunc(labels, g.rest.labels, bytes.Equal); g.reserved {
-				g.place, g.rest.used, g.counters, g.gauges = folded, true, nil, nil
+			g.rest = f.restOf(db, g.labels())
+			if g.reserved = name == joined(g.rest.labels); g.reserved {
+				g.place, g.rest.used, g.account, g.gauges = folded, true, nil, nil
 			}
 		}
 	}
@@ -414,14 +430,16 @@ func (f *fold) restOf(db *foldDatabase, labels [][]byte) *remainder {
 // joined is one text for several; PostgreSQL's has no zero byte.
 func joined(texts [][]byte) string { return string(bytes.Join(texts, []byte{0})) }
 
-// is reports whether a row has the group's labels.
-func (g *group) is(rows *spec.Rows, row int, labels []int) bool {
-	for i, at := range labels {
-		if text, _ := rows.TextAt(row, at); !bytes.Equal(text, g.labels[i]) {
-			return false
+// join appends the labels of a row, joined.
+func (cols foldColumns) join(name []byte, rows *spec.Rows, row int) []byte {
+	for i, at := range cols.labels {
+		if i > 0 {
+			name = append(name, 0)
 		}
+		text, _ := rows.TextAt(row, at)
+		name = append(name, text...)
 	}
-	return true
+	return name
 }
 
 // memory is how long it is remembered what a label set that is no longer there
@@ -444,7 +462,7 @@ func (f *fold) end(db *foldDatabase, now time.Time) {
 		case g.place == shown:
 			return false
 		default:
-			return !g.wasShown() || now.Sub(g.since) > memory
+			return g.account == nil || now.Sub(g.since) > memory
 		}
 	}
 	maps.DeleteFunc(db.groups, func(_ string, g *group) bool { return over(g) })

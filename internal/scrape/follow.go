@@ -146,7 +146,7 @@ func (u *unit) shownValues(database, column string) []string {
 	db := u.fold.databases[database]
 	if label := slices.Index(u.c.Labels, column); label >= 0 {
 		for _, g := range db.groups {
-			note(g.labels[label], g)
+			note(g.labels()[label], g)
 		}
 	} else {
 		for key, row := range db.rows {

@@ -2,6 +2,7 @@ package scrape
 
 import (
 	"bytes"
+	"cmp"
 	"maps"
 	"slices"
 
@@ -36,12 +37,12 @@ func (f *fold) show(database string, db *foldDatabase, r *result) error {
 	for _, g := range db.order {
 		if g.place == shown {
 			visible = append(visible, g)
-			g.tell(r)
+			g.account.tell(r)
 		} else if g.run == db.run {
 			r.folded++
 		}
 	}
-	slices.SortFunc(visible, func(a, b *group) int { return slices.CompareFunc(a.labels, b.labels, bytes.Compare) })
+	slices.SortFunc(visible, func(a, b *group) int { return cmp.Compare(a.name, b.name) })
 	rests := slices.SortedFunc(maps.Values(db.rests), func(a, b *remainder) int { return slices.CompareFunc(a.labels, b.labels, bytes.Compare) })
 	rests = slices.DeleteFunc(rests, func(rest *remainder) bool { return !rest.used })
 	labels, err := f.newLabels()
@@ -49,7 +50,7 @@ func (f *fold) show(database string, db *foldDatabase, r *result) error {
 		return err
 	}
 	for _, g := range visible {
-		if err := labels.Append(f.cells(database, g.labels)...); err != nil {
+		if err := labels.Append(f.cells(database, g.labels())...); err != nil {
 			return err
 		}
 	}
@@ -93,7 +94,7 @@ func (f *fold) column(i int, visible []*group, rests []*remainder) []float64 {
 	values := make([]float64, 0, len(visible)+len(rests))
 	for _, g := range visible {
 		if m.Type == spec.Counter {
-			values = append(values, g.counters[i])
+			values = append(values, g.account.counters[i])
 		} else {
 			values = append(values, g.gauges[i])
 		}
