@@ -96,6 +96,34 @@ func has(state postgres.State, database string) bool {
 
 // TestRunRepeats runs more queries than fit in any buffer, again and again, and
 // with rows of the next run in the memory of the last.
+// TestParam sends values that an array's text form has to quote.
+func TestParam(t *testing.T) {
+	servers.Each(t, func(t *testing.T, srv *pgtest.Server) {
+		s := open(t, postgres.Config{ConnString: srv.DSN(pgtest.Monitor, "postgres")})
+		session := lend(t, s)
+		defer s.Release(t.Context(), session)
+		values := []string{"", "a,b", `"quoted"`, `back\slash`, "{}", "NULL", "two\nlines", "ä"}
+		query := postgres.Query{
+			Name: "param", Timeout: time.Second, Param: values,
+			SQL: "SELECT v AS v FROM pg_catalog.unnest($1::text[]) WITH ORDINALITY AS u (v, n) ORDER BY n",
+		}
+		if err := session.Run(t.Context(), []postgres.Query{query, query}, func(_ int, r postgres.Result) {
+			if r.Err != nil {
+				t.Fatal(r.Err)
+			}
+			var got []string
+			for i := range r.Rows.Len() {
+				got = append(got, r.Rows.Text(i, "v"))
+			}
+			if !slices.Equal(got, values) {
+				t.Errorf("got %q, want %q", got, values)
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 func TestRunRepeats(t *testing.T) {
 	s := open(t, postgres.Config{ConnString: servers.On(t, 18).DSN(pgtest.Monitor, "postgres")})
 	session := lend(t, s)
@@ -266,6 +294,23 @@ func TestBudget(t *testing.T) {
 	s.Return(ctx, third, false)
 	if open := s.Stats().Open; open != 2 {
 		t.Errorf("%d sessions open after one was returned not to be kept", open)
+	}
+}
+
+// TestReturn: a session that is not kept is gone on the server, not only here, when
+// the next may be opened.
+func TestReturn(t *testing.T) {
+	srv := pgtest.New(t, 18, pgtest.Options{TLS: true})
+	s := open(t, postgres.Config{ConnString: srv.DSN(pgtest.Monitor, "postgres")})
+	for range 20 {
+		session, err := s.Borrow(t.Context(), "postgres")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Return(t.Context(), session, false)
+		if n := srv.Query(t, "postgres", "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgvigil'"); n != "0" {
+			t.Fatalf("%s sessions are left on the server", n)
+		}
 	}
 }
 
