@@ -33,7 +33,7 @@ demo: ## Watch an embedded primary and standby until Ctrl-C, or the server in DA
 
 test: lint servers ## Everything CI checks: lint, and every test on PostgreSQL 13 to 18
 	@PGVIGIL_POSTGRES=$(SERVERS) PROMTOOL=$(TOOLS)/promtool \
-		$(GO) run ./test/report -count=1 -timeout=20m $(RACE) $(if $(RUN),-run='$(RUN)') $(PKG)
+		$(GO) run ./test/report -count=1 -timeout=40m $(RACE) $(if $(RUN),-run='$(RUN)') $(PKG)
 
 lint: tools ## gofmt, go mod tidy, go vet, staticcheck
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt -w these:"; echo "$$unformatted"; exit 1; }

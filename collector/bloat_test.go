@@ -44,7 +44,7 @@ func analyzed(t *testing.T, srv *pgtest.Server, database string, tables ...strin
 			if srv.Query(t, database, known) == "0" {
 				break
 			}
-			if time.Since(began) > 10*time.Second {
+			if time.Since(began) > 30*time.Second {
 				t.Fatalf("the statistics of %s never came", table)
 			}
 		}

@@ -67,7 +67,7 @@ func denyAll(t *testing.T, primary *pgtest.Server) {
 func follow(t *testing.T, primary, standby *pgtest.Server) {
 	t.Helper()
 	end := primary.Query(t, "postgres", "SELECT pg_current_wal_insert_lsn()")
-	for began := time.Now(); time.Since(began) < 10*time.Second; time.Sleep(20 * time.Millisecond) {
+	for began := time.Now(); time.Since(began) < 30*time.Second; time.Sleep(20 * time.Millisecond) {
 		if standby.Query(t, "postgres", "SELECT pg_last_wal_replay_lsn() >= '"+end+"'") == "t" {
 			return
 		}

@@ -74,7 +74,7 @@ func settle(t *testing.T, srv *pgtest.Server) {
 SELECT count(*)::text
   FROM pg_stat_user_tables, pg_stat_archiver
  WHERE relname = 'accounts' AND last_vacuum IS NOT NULL AND last_analyze IS NOT NULL AND last_archived_time IS NOT NULL`
-	for began := time.Now(); time.Since(began) < 10*time.Second; time.Sleep(50 * time.Millisecond) {
+	for began := time.Now(); time.Since(began) < 30*time.Second; time.Sleep(50 * time.Millisecond) {
 		if srv.Query(t, "postgres", settled) == "1" {
 			return
 		}
@@ -117,7 +117,7 @@ func TestLive(t *testing.T) {
 			var missing []string
 			seen := map[string]bool{}
 			// Before 15 the statistics come by a collector process, when they come.
-			for began := time.Now(); time.Since(began) < 5*time.Second; time.Sleep(500 * time.Millisecond) {
+			for began := time.Now(); time.Since(began) < 20*time.Second; time.Sleep(500 * time.Millisecond) {
 				for role, srv := range map[spec.Role]*pgtest.Server{spec.Primary: primary, spec.Standby: standby} {
 					for _, user := range []string{pgtest.Monitor, pgtest.Superuser} {
 						e := watch(t, srv, user)

@@ -152,11 +152,11 @@ func number(m *dto.Metric) float64 {
 }
 
 // eventually scrapes until ok holds of the page: for what the server does in its
-// own time. It gives up after ten seconds and shows the metric.
+// own time. It gives up after half a minute and shows the metric.
 func eventually(t *testing.T, e *scrape.Engine, metric string, ok func(snapshot) bool) snapshot {
 	t.Helper()
 	var s snapshot
-	for began := time.Now(); time.Since(began) < 10*time.Second; time.Sleep(50 * time.Millisecond) {
+	for began := time.Now(); time.Since(began) < 30*time.Second; time.Sleep(50 * time.Millisecond) {
 		if s = scrapePage(t, e); ok(s) {
 			return s
 		}

@@ -16,7 +16,7 @@ import (
 func anew(t *testing.T, open func() *scrape.Engine, metric string, ok func(snapshot) bool) snapshot {
 	t.Helper()
 	var s snapshot
-	for began := time.Now(); time.Since(began) < 10*time.Second; time.Sleep(50 * time.Millisecond) {
+	for began := time.Now(); time.Since(began) < 30*time.Second; time.Sleep(50 * time.Millisecond) {
 		e := open()
 		s = scrapePage(t, e)
 		e.Close()

@@ -33,7 +33,7 @@ func subscriptionScene(t *testing.T, srv *pgtest.Server) {
 	if srv.Major >= 15 {
 		srv.Exec(t, "SELECT pg_stat_reset_subscription_stats(NULL)")
 	}
-	for began := time.Now(); time.Since(began) < 10*time.Second; time.Sleep(50 * time.Millisecond) {
+	for began := time.Now(); time.Since(began) < 30*time.Second; time.Sleep(50 * time.Millisecond) {
 		if srv.Query(t, "postgres", "SELECT count(*) FROM pg_stat_subscription WHERE latest_end_time IS NOT NULL") == "1" {
 			return
 		}

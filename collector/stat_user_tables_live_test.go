@@ -280,7 +280,7 @@ func (r *tableTrial) refresh(t *testing.T) snapshot {
 func (r *tableTrial) settle(t *testing.T, ok func(snapshot) bool) snapshot {
 	t.Helper()
 	var s snapshot
-	for began := time.Now(); time.Since(began) < 10*time.Second; time.Sleep(50 * time.Millisecond) {
+	for began := time.Now(); time.Since(began) < 30*time.Second; time.Sleep(50 * time.Millisecond) {
 		if s = r.refresh(t); ok(s) {
 			return s
 		}

@@ -22,7 +22,7 @@ func relationScene(t *testing.T, srv *pgtest.Server) {
 	t.Helper()
 	session(t, srv, pgtest.Superuser, "postgres", "CREATE TEMP TABLE passing AS SELECT 1 AS id")
 	srv.Exec(t, "CREATE FUNCTION twice(n int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 2 * n; END'", "SELECT twice(21)")
-	for began := time.Now(); time.Since(began) < 10*time.Second; time.Sleep(50 * time.Millisecond) {
+	for began := time.Now(); time.Since(began) < 30*time.Second; time.Sleep(50 * time.Millisecond) {
 		if srv.Query(t, "postgres", "SELECT calls FROM pg_stat_user_functions WHERE funcname = 'twice'") == "1" {
 			return
 		}

@@ -156,7 +156,7 @@ func grep(text, line string) string {
 func eventually(t *testing.T, e target, line string) string {
 	t.Helper()
 	var text string
-	for began := time.Now(); time.Since(began) < 10*time.Second; time.Sleep(20 * time.Millisecond) {
+	for began := time.Now(); time.Since(began) < 30*time.Second; time.Sleep(20 * time.Millisecond) {
 		if text = e.text(t, deadline); strings.Contains(text, line+"\n") {
 			return text
 		}
