@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"slices"
 	"syscall"
 	"time"
@@ -30,6 +31,9 @@ func main() {
 	context.AfterFunc(ctx, stop)
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 
 	err := run(ctx, hangup, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
 	stop()
@@ -43,6 +47,11 @@ func main() {
 	}
 	os.Exit(1)
 }
+
+// gcPercent is what the heap may grow by before it is collected. What an exporter
+// keeps of a large server it keeps for hours; a quarter of the memory is worth more
+// there than the tenth of the little CPU time it takes.
+const gcPercent = 50
 
 // run is the whole program: it returns when ctx ends. Each hangup is a wish to
 // reload.
