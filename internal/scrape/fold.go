@@ -5,7 +5,6 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/pgvigil/pgvigil/internal/spec"
@@ -123,44 +122,6 @@ func (f *fold) forget(watched func(string) bool) {
 	}
 }
 
-// columns finds the declared columns in the rows; -1 is a column this version
-// lacks.
-type foldColumns struct {
-	key     int
-	within  []int
-	labels  []int
-	metrics []int
-	ranks   []int
-	began   []int
-}
-
-func (f *fold) columns(rows *spec.Rows) foldColumns {
-	find := func(name string, kind spec.Kind) int {
-		if at, ok := rows.Find(name, kind); ok {
-			return at
-		}
-		return -1
-	}
-	var cols foldColumns
-	cols.key = find(f.c.Fold.Key, spec.Text)
-	for _, l := range f.c.Fold.Within {
-		cols.within = append(cols.within, find(l, spec.Text))
-	}
-	for _, l := range f.c.Labels {
-		cols.labels = append(cols.labels, find(l, spec.Text))
-	}
-	for _, m := range f.c.Metrics {
-		cols.metrics = append(cols.metrics, find(m.Name, spec.Value))
-	}
-	for _, rank := range f.c.Fold.Rank {
-		cols.ranks = append(cols.ranks, find(rank, spec.Value))
-	}
-	for _, b := range f.c.Fold.Began {
-		cols.began = append(cols.began, find(b, spec.Value))
-	}
-	return cols
-}
-
 // add takes the rows of one database, or "" for the server, and makes its result.
 func (f *fold) add(name string, run spec.Run, rows *spec.Rows, r *result) error {
 	db := f.databases[name]
@@ -220,40 +181,6 @@ func (f *fold) takeGauges(g *group, rows *spec.Rows, row int, cols foldColumns) 
 			g.gauges[i] = joinGauge(m, g.gauges[i], v)
 		}
 	}
-}
-
-// check refuses a result with a key twice or a label NULL before any of it
-// counts.
-func (f *fold) check(rows *spec.Rows, cols foldColumns) error {
-	seen := make(map[string]struct{}, rows.Len())
-	var key []byte
-	for row := range rows.Len() {
-		for i, at := range cols.labels {
-			if _, ok := rows.TextAt(row, at); !ok {
-				return &MismatchError{Column: f.c.Labels[i], Problem: "is NULL in a row, and a label cannot be; the SQL must decide what it means"}
-			}
-		}
-		own, ok := rows.TextAt(row, cols.key)
-		if !ok {
-			return &MismatchError{Column: f.c.Fold.Key, Problem: "is NULL in a row, and a key cannot be"}
-		}
-		key = cols.identify(key[:0], rows, row)
-		if _, twice := seen[string(key)]; twice {
-			return &DuplicateError{What: f.c.Fold.Key + " " + string(own)}
-		}
-		seen[string(key)] = struct{}{}
-	}
-	return nil
-}
-
-// identify appends what tells a row from all others.
-func (cols foldColumns) identify(key []byte, rows *spec.Rows, row int) []byte {
-	for _, at := range cols.within {
-		text, _ := rows.TextAt(row, at)
-		key = append(append(key, text...), 0)
-	}
-	text, _ := rows.TextAt(row, cols.key)
-	return append(key, text...)
 }
 
 // begin opens a run: gauges and sizes are read anew, activity fades.
@@ -349,20 +276,6 @@ func (f *fold) addGauge(rest *remainder, i int, v float64) {
 	}
 }
 
-// joinGauge makes one gauge of two.
-func joinGauge(m spec.Metric, a, b float64) float64 {
-	if m.Merge == spec.Max || isTimestamp(m.Name) {
-		return larger(a, b)
-	}
-	return plus(a, b)
-}
-
-func clearValues(values []float64) {
-	for i := range values {
-		values[i] = spec.Absent()
-	}
-}
-
 // rowOf returns what is kept of a row, new where the row is, or where its labels
 // have changed: a renamed table is another series.
 func (f *fold) rowOf(db *foldDatabase, rows *spec.Rows, row int, cols foldColumns) *foldRow {
@@ -430,18 +343,6 @@ func (f *fold) restOf(db *foldDatabase, labels [][]byte) *remainder {
 // joined is one text for several; PostgreSQL's has no zero byte.
 func joined(texts [][]byte) string { return string(bytes.Join(texts, []byte{0})) }
 
-// join appends the labels of a row, joined.
-func (cols foldColumns) join(name []byte, rows *spec.Rows, row int) []byte {
-	for i, at := range cols.labels {
-		if i > 0 {
-			name = append(name, 0)
-		}
-		text, _ := rows.TextAt(row, at)
-		name = append(name, text...)
-	}
-	return name
-}
-
 // memory is how long it is remembered what a label set that is no longer there
 // had counted: as long as Prometheus is likely to be asked for it in one query.
 const memory = 7 * 24 * time.Hour
@@ -474,50 +375,3 @@ func (f *fold) end(db *foldDatabase, now time.Time) {
 	}
 	maps.DeleteFunc(db.rests, func(_ string, r *remainder) bool { return now.Sub(r.needed) > memory })
 }
-
-// delta is what a counter grew by: since its first sight, all of it; since a
-// reset, all that came after.
-func delta(before, now float64) float64 {
-	if spec.IsAbsent(before) || now < before {
-		return now
-	}
-	return now - before
-}
-
-// plus adds, with absent as nothing.
-func plus(sum, v float64) float64 {
-	switch {
-	case spec.IsAbsent(v):
-		return sum
-	case spec.IsAbsent(sum):
-		return v
-	}
-	return sum + v
-}
-
-// minus subtracts, with absent as nothing.
-func minus(a, b float64) float64 {
-	if spec.IsAbsent(a) || spec.IsAbsent(b) {
-		return a
-	}
-	return a - b
-}
-
-// larger returns the larger, with absent as nothing.
-func larger(a, b float64) float64 {
-	if spec.IsAbsent(a) || b > a {
-		return b
-	}
-	return a
-}
-
-func absent(n int) []float64 {
-	values := make([]float64, n)
-	for i := range values {
-		values[i] = spec.Absent()
-	}
-	return values
-}
-
-func isCounter(name string) bool   { return strings.HasSuffix(name, "_total") }
-func isTimestamp(name string) bool { return strings.HasSuffix(name, "_timestamp_seconds") }
