@@ -49,8 +49,8 @@ func main() {
 }
 
 // gcPercent is what the heap may grow by before it is collected. What an exporter
-// keeps of a large server it keeps for hours; a quarter of the memory is worth more
-// there than the tenth of the little CPU time it takes.
+// keeps of a large server it keeps for hours, and that memory is worth more than
+// the little CPU time it takes to have less of it.
 const gcPercent = 50
 
 // run is the whole program: it returns when ctx ends. Each hangup is a wish to
