@@ -10,7 +10,7 @@ import (
 // partition which is dropped does not make its root step back.
 func (f *fold) showAll(database string, db *foldDatabase, rows *spec.Rows, cols foldColumns, r *result) error {
 	alone := f.alone(db, rows, cols)
-	labels, err := f.newLabels()
+	labels, err := newLabels(f.c)
 	if err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ func (u *unit) bind(run spec.Run, rows *spec.Rows, p *plan, dropped []string) (*
 		r.gone = u.fold.gone
 	case u.follow != nil:
 		if err = u.follow.take(u.database(run.Database), run.Now, rows); err == nil {
-			err = u.follow.show(u, u.database(run.Database), r)
+			err = u.follow.show(u.database(run.Database), r)
 		}
 	case u.emitter != nil:
 		err = u.emit(run, rows, r)
@@ -98,7 +98,7 @@ func (u *unit) refolded(just string) (map[string]*result, error) {
 
 // plain takes each row as samples: labels rendered, values by column.
 func (u *unit) plain(run spec.Run, rows *spec.Rows, r *result) error {
-	labels, err := u.newLabels()
+	labels, err := newLabels(u.c)
 	if err != nil {
 		return err
 	}
@@ -169,9 +169,9 @@ func (u *unit) emit(run spec.Run, rows *spec.Rows, r *result) error {
 }
 
 // newLabels returns empty label blocks with the collector's names.
-func (u *unit) newLabels() (*page.Labels, error) {
-	names := u.c.Labels
-	if u.c.Scope == spec.PerDatabase {
+func newLabels(c spec.Collector) (*page.Labels, error) {
+	names := c.Labels
+	if c.Scope == spec.PerDatabase {
 		names = append([]string{"datname"}, names...)
 	}
 	return page.NewLabels(names...)

@@ -102,8 +102,8 @@ func (f *follow) take(database string, now time.Time, rows *spec.Rows) error {
 }
 
 // show makes the result of one database from what is kept of it.
-func (f *follow) show(u *unit, database string, r *result) error {
-	labels, err := u.newLabels()
+func (f *follow) show(database string, r *result) error {
+	labels, err := newLabels(f.c)
 	if err != nil {
 		return err
 	}

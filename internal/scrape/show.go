@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/pgvigil/pgvigil/internal/page"
 	"github.com/pgvigil/pgvigil/internal/spec"
 )
 
@@ -45,7 +44,7 @@ func (f *fold) show(database string, db *foldDatabase, r *result) error {
 	slices.SortFunc(visible, func(a, b *group) int { return cmp.Compare(a.name, b.name) })
 	rests := slices.SortedFunc(maps.Values(db.rests), func(a, b *remainder) int { return slices.CompareFunc(a.labels, b.labels, bytes.Compare) })
 	rests = slices.DeleteFunc(rests, func(rest *remainder) bool { return !rest.used })
-	labels, err := f.newLabels()
+	labels, err := newLabels(f.c)
 	if err != nil {
 		return err
 	}
@@ -71,14 +70,6 @@ func (f *fold) show(database string, db *foldDatabase, r *result) error {
 
 // otherLabel stands for all that is folded.
 const otherLabel = "other"
-
-func (f *fold) newLabels() (*page.Labels, error) {
-	names := f.c.Labels
-	if f.c.Scope == spec.PerDatabase {
-		names = append([]string{"datname"}, names...)
-	}
-	return page.NewLabels(names...)
-}
 
 func (f *fold) cells(database string, labels [][]byte) [][]byte {
 	if f.c.Scope != spec.PerDatabase {

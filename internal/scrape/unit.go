@@ -102,7 +102,7 @@ func (u *unit) answered(database string, now time.Time) (*result, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	r := &result{at: now, made: u.next()}
-	if err := u.follow.show(u, u.database(database), r); err != nil {
+	if err := u.follow.show(u.database(database), r); err != nil {
 		return nil, err
 	}
 	return r, r.check(u.maxSeries())
