@@ -25,6 +25,7 @@ var floors = map[string][]string{
 	"internal/postgres": {"internal/spec"},
 	"internal/catalog":  {"internal/spec"},
 	"internal/scrape":   {"internal/spec", "internal/postgres", "internal/page"},
+	"internal/backup":   {"internal/spec"},
 	"internal/config":   {"internal/spec", "internal/postgres"},
 	"internal/web":      {"internal/spec", "internal/postgres", "internal/page", "internal/scrape", "internal/config"},
 	"internal/pgtest":   {},
