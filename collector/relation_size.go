@@ -20,8 +20,9 @@ import (
 // looked up last, right before the sizes. A lock on a partition's parent does not
 // matter. What follows from relpages is in estimated_bytes.
 //
-// Left out are sequences, temporary tables and the catalogs that all databases
-// share. The two names with pg_stat_user_tables are those of postgres_exporter.
+// A system catalog has a name of its own from 16 MB on; smaller ones are of use
+// only together, under relname="other". Left out are sequences, temporary tables
+// and the catalogs that all databases share. The two names with pg_stat_user_tables are those of postgres_exporter.
 var RelationSize = spec.Collector{
 	Name: "relation_size", About: "Bytes of tables, indexes, TOAST data and system catalogs.",
 	Default: true, Scope: spec.PerDatabase,
@@ -78,9 +79,9 @@ SELECT c.relid                                                                  
   JOIN relation c ON c.relid = k.relid
 )
 SELECT n.nspname::text                                                               AS schemaname
-     , coalesce(r.relname, c.relname)::text                                          AS relname
+     , CASE WHEN m.small THEN 'other' ELSE coalesce(r.relname, c.relname) END::text  AS relname
      , c.relid::text                                                                 AS relid
-     , (coalesce(s.table_bytes, 0) + coalesce(s.index_bytes, 0))::double precision   AS total_bytes
+     , CASE WHEN m.small THEN 0 ELSE coalesce(s.table_bytes, 0) + coalesce(s.index_bytes, 0) END::double precision AS total_bytes
      , CASE WHEN n.nspname NOT IN ('pg_catalog', 'information_schema') THEN s.table_bytes END::double precision AS pg_stat_user_tables_table_size_bytes
      , CASE WHEN n.nspname NOT IN ('pg_catalog', 'information_schema') THEN s.index_bytes END::double precision AS pg_stat_user_tables_index_size_bytes
      , CASE WHEN n.nspname NOT IN ('pg_catalog', 'information_schema') THEN s.toast_bytes END::double precision AS toast_bytes
@@ -97,13 +98,15 @@ SELECT n.nspname::text                                                          
                    ELSE c.index_pages * b.size END) s (table_bytes, toast_bytes, index_bytes)
   LEFT JOIN pg_catalog.pg_class r ON r.relkind = 'p'
    AND r.oid = CASE WHEN c.relispartition THEN pg_catalog.pg_partition_root(c.relid) END
-  JOIN pg_catalog.pg_namespace n ON n.oid = coalesce(r.relnamespace, c.relnamespace)`}},
+  JOIN pg_catalog.pg_namespace n ON n.oid = coalesce(r.relnamespace, c.relnamespace)
+ CROSS JOIN LATERAL (
+       SELECT n.nspname IN ('pg_catalog', 'information_schema') AND coalesce(s.table_bytes, 0) + coalesce(s.index_bytes, 0) < 16777216) m (small)`}},
 	Labels: []string{"schemaname", "relname"},
 	Metrics: []spec.Metric{
 		{Name: "pg_stat_user_tables_table_size_bytes", Type: spec.Gauge, Help: "Bytes of the table with its TOAST data, without its indexes."},
 		{Name: "pg_stat_user_tables_index_size_bytes", Type: spec.Gauge, Help: "Bytes of the table's indexes."},
 		{Name: "toast_bytes", Type: spec.Gauge, Help: "Bytes of the table's TOAST data, which table_size_bytes has too, absent for a table without."},
-		{Name: "catalog_bytes", Type: spec.Gauge, Help: "Bytes of a system catalog with its indexes."},
+		{Name: "catalog_bytes", Type: spec.Gauge, Help: "Bytes of a system catalog with its indexes, of those below 16 MB together."},
 		{Name: "estimated_bytes", Type: spec.Gauge, Help: "Part of the other bytes that was not measured but is as of the last vacuum or analyze, absent where all was measured."},
 		{Name: "locked_relations", Type: spec.Gauge, Help: "Tables that could not be measured because they are locked exclusively, absent if there are none."},
 	},

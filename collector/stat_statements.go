@@ -40,23 +40,23 @@ SELECT coalesce(d.datname, '')::text                                            
      , nullif(s.total_plan_time, 0) / 1000                                      AS plan_seconds_total  -- since 1.8
      , s.shared_blks_hit::double precision                                      AS shared_blks_hit_total
      , s.shared_blks_read::double precision                                     AS shared_blks_read_total
-     , s.shared_blks_dirtied::double precision                                  AS shared_blks_dirtied_total
-     , s.shared_blks_written::double precision                                  AS shared_blks_written_total
+     , nullif(s.shared_blks_dirtied, 0)::double precision                       AS shared_blks_dirtied_total
+     , nullif(s.shared_blks_written, 0)::double precision                       AS shared_blks_written_total
      , nullif(s.local_blks_hit, 0)::double precision                            AS local_blks_hit_total
      , nullif(s.local_blks_read, 0)::double precision                           AS local_blks_read_total
      , nullif(s.local_blks_dirtied, 0)::double precision                        AS local_blks_dirtied_total
      , nullif(s.local_blks_written, 0)::double precision                        AS local_blks_written_total
      , nullif(s.temp_blks_read, 0)::double precision                            AS temp_blks_read_total
      , nullif(s.temp_blks_written, 0)::double precision                         AS temp_blks_written_total
-     , (s.shared_blk_read_time + s.local_blk_read_time) / 1000                  AS block_read_seconds_total  -- since 1.11
-     , (s.shared_blk_write_time + s.local_blk_write_time) / 1000                AS block_write_seconds_total  -- since 1.11
-     , s.blk_read_time / 1000                                                   AS block_read_seconds_total  -- until 1.11
-     , s.blk_write_time / 1000                                                  AS block_write_seconds_total  -- until 1.11
+     , nullif(s.shared_blk_read_time + s.local_blk_read_time, 0) / 1000         AS block_read_seconds_total  -- since 1.11
+     , nullif(s.shared_blk_write_time + s.local_blk_write_time, 0) / 1000       AS block_write_seconds_total  -- since 1.11
+     , nullif(s.blk_read_time, 0) / 1000                                        AS block_read_seconds_total  -- until 1.11
+     , nullif(s.blk_write_time, 0) / 1000                                       AS block_write_seconds_total  -- until 1.11
      , nullif(s.temp_blk_read_time, 0) / 1000                                   AS temp_block_read_seconds_total  -- since 1.10
      , nullif(s.temp_blk_write_time, 0) / 1000                                  AS temp_block_write_seconds_total  -- since 1.10
-     , s.wal_records::double precision                                          AS wal_records_total  -- since 1.8
-     , s.wal_fpi::double precision                                              AS wal_fpi_total  -- since 1.8
-     , s.wal_bytes::bigint::double precision                                    AS wal_bytes_total  -- since 1.8
+     , nullif(s.wal_records, 0)::double precision                               AS wal_records_total  -- since 1.8
+     , nullif(s.wal_fpi, 0)::double precision                                   AS wal_fpi_total  -- since 1.8
+     , nullif(s.wal_bytes, 0)::bigint::double precision                         AS wal_bytes_total  -- since 1.8
      , nullif(s.wal_buffers_full, 0)::double precision                          AS wal_buffers_full_total  -- since 1.12
      , nullif(s.jit_functions, 0)::double precision                             AS jit_functions_total  -- since 1.10
      , nullif(s.jit_generation_time + s.jit_inlining_time + s.jit_optimization_time + s.jit_emission_time, 0) / 1000 AS jit_seconds_total  -- since 1.10

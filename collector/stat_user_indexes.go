@@ -9,7 +9,7 @@ import (
 // StatUserIndexes reports how indexes are used. The indexes that partitions have
 // from a partitioned table's index count for that index; one that a partition has
 // of its own keeps the partition's name. An index no scan has used yet is there
-// with 0.
+// with 0 scans, and nothing else.
 //
 // It asks the functions behind pg_stat_user_indexes in one pass over pg_index.
 // None of them opens an index, so no lock makes it wait or leave an index out.
@@ -24,8 +24,8 @@ SELECT n.nspname::text                                                          
      , c.oid::text                                                                            AS indexrelid
      , c.relpages * pg_catalog.current_setting('block_size')::double precision                AS relpages_bytes
      , pg_catalog.pg_stat_get_numscans(c.oid)::double precision                               AS idx_scan_total
-     , pg_catalog.pg_stat_get_tuples_returned(c.oid)::double precision                        AS idx_tup_read_total
-     , pg_catalog.pg_stat_get_tuples_fetched(c.oid)::double precision                         AS idx_tup_fetch_total
+     , nullif(pg_catalog.pg_stat_get_tuples_returned(c.oid), 0)::double precision             AS idx_tup_read_total
+     , nullif(pg_catalog.pg_stat_get_tuples_fetched(c.oid), 0)::double precision              AS idx_tup_fetch_total
      , extract(epoch FROM pg_catalog.pg_stat_get_lastscan(c.oid))::double precision           AS last_idx_scan_timestamp_seconds -- since 16
   FROM pg_catalog.pg_index x
   JOIN pg_catalog.pg_class c ON c.oid = x.indexrelid

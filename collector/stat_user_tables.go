@@ -12,6 +12,8 @@ import (
 // It asks the functions behind pg_stat_user_tables, in one pass over pg_class and
 // one over pg_index. None of them opens a table, so no lock, not even ACCESS
 // EXCLUSIVE, makes it wait or leave a table out. Temporary tables are left out.
+// Counters of what few tables have done, such as vacuums by hand, are absent until
+// a table does it.
 var StatUserTables = spec.Collector{
 	Name: "stat_user_tables", About: "Scans, changes, dead rows, vacuum and analyze of tables.",
 	Default: true, Scope: spec.PerDatabase,
@@ -32,20 +34,20 @@ SELECT n.nspname::text                                                          
      , pg_catalog.pg_stat_get_tuples_inserted(c.oid)::double precision               AS n_tup_ins_total
      , pg_catalog.pg_stat_get_tuples_updated(c.oid)::double precision                AS n_tup_upd_total
      , pg_catalog.pg_stat_get_tuples_deleted(c.oid)::double precision                AS n_tup_del_total
-     , pg_catalog.pg_stat_get_tuples_hot_updated(c.oid)::double precision            AS n_tup_hot_upd_total
-     , pg_catalog.pg_stat_get_tuples_newpage_updated(c.oid)::double precision        AS n_tup_newpage_upd_total   -- since 16
+     , nullif(pg_catalog.pg_stat_get_tuples_hot_updated(c.oid), 0)::double precision  AS n_tup_hot_upd_total
+     , nullif(pg_catalog.pg_stat_get_tuples_newpage_updated(c.oid), 0)::double precision  AS n_tup_newpage_upd_total   -- since 16
      , pg_catalog.pg_stat_get_live_tuples(c.oid)::double precision                   AS n_live_tup
      , pg_catalog.pg_stat_get_dead_tuples(c.oid)::double precision                   AS n_dead_tup
      , pg_catalog.pg_stat_get_mod_since_analyze(c.oid)::double precision             AS n_mod_since_analyze
      , pg_catalog.pg_stat_get_ins_since_vacuum(c.oid)::double precision              AS n_ins_since_vacuum
-     , pg_catalog.pg_stat_get_vacuum_count(c.oid)::double precision                  AS vacuum_count_total
-     , pg_catalog.pg_stat_get_autovacuum_count(c.oid)::double precision              AS autovacuum_count_total
-     , pg_catalog.pg_stat_get_analyze_count(c.oid)::double precision                 AS analyze_count_total
-     , pg_catalog.pg_stat_get_autoanalyze_count(c.oid)::double precision             AS autoanalyze_count_total
-     , pg_catalog.pg_stat_get_total_vacuum_time(c.oid) / 1000                        AS vacuum_seconds_total      -- since 18
-     , pg_catalog.pg_stat_get_total_autovacuum_time(c.oid) / 1000                    AS autovacuum_seconds_total  -- since 18
-     , pg_catalog.pg_stat_get_total_analyze_time(c.oid) / 1000                       AS analyze_seconds_total     -- since 18
-     , pg_catalog.pg_stat_get_total_autoanalyze_time(c.oid) / 1000                   AS autoanalyze_seconds_total -- since 18
+     , nullif(pg_catalog.pg_stat_get_vacuum_count(c.oid), 0)::double precision       AS vacuum_count_total
+     , nullif(pg_catalog.pg_stat_get_autovacuum_count(c.oid), 0)::double precision   AS autovacuum_count_total
+     , nullif(pg_catalog.pg_stat_get_analyze_count(c.oid), 0)::double precision      AS analyze_count_total
+     , nullif(pg_catalog.pg_stat_get_autoanalyze_count(c.oid), 0)::double precision  AS autoanalyze_count_total
+     , nullif(pg_catalog.pg_stat_get_total_vacuum_time(c.oid), 0) / 1000             AS vacuum_seconds_total      -- since 18
+     , nullif(pg_catalog.pg_stat_get_total_autovacuum_time(c.oid), 0) / 1000         AS autovacuum_seconds_total  -- since 18
+     , nullif(pg_catalog.pg_stat_get_total_analyze_time(c.oid), 0) / 1000            AS analyze_seconds_total     -- since 18
+     , nullif(pg_catalog.pg_stat_get_total_autoanalyze_time(c.oid), 0) / 1000        AS autoanalyze_seconds_total -- since 18
      , extract(epoch FROM pg_catalog.pg_stat_get_last_vacuum_time(c.oid))::double precision      AS last_vacuum_timestamp_seconds
      , extract(epoch FROM pg_catalog.pg_stat_get_last_autovacuum_time(c.oid))::double precision  AS last_autovacuum_timestamp_seconds
      , extract(epoch FROM pg_catalog.pg_stat_get_last_analyze_time(c.oid))::double precision     AS last_analyze_timestamp_seconds

@@ -28,10 +28,10 @@ SELECT n.nspname::text                                                          
      , pg_catalog.pg_stat_get_blocks_hit(c.oid)::double precision                             AS heap_blocks_hit_total
      , (i.fetched - i.hit)::double precision                                                  AS idx_blocks_read_total
      , i.hit::double precision                                                                AS idx_blocks_hit_total
-     , (pg_catalog.pg_stat_get_blocks_fetched(t.oid) - pg_catalog.pg_stat_get_blocks_hit(t.oid))::double precision AS toast_blocks_read_total
-     , pg_catalog.pg_stat_get_blocks_hit(t.oid)::double precision                             AS toast_blocks_hit_total
-     , (i.toast_fetched - i.toast_hit)::double precision                                      AS tidx_blocks_read_total
-     , i.toast_hit::double precision                                                          AS tidx_blocks_hit_total
+     , nullif(pg_catalog.pg_stat_get_blocks_fetched(t.oid) - pg_catalog.pg_stat_get_blocks_hit(t.oid), 0)::double precision AS toast_blocks_read_total
+     , nullif(pg_catalog.pg_stat_get_blocks_hit(t.oid), 0)::double precision                  AS toast_blocks_hit_total
+     , nullif(i.toast_fetched - i.toast_hit, 0)::double precision                             AS tidx_blocks_read_total
+     , nullif(i.toast_hit, 0)::double precision                                               AS tidx_blocks_hit_total
   FROM pg_catalog.pg_class c
   LEFT JOIN pg_catalog.pg_class t ON t.oid = c.reltoastrelid
   LEFT JOIN (SELECT coalesce(o.oid, x.indrelid)                                                            AS relid
@@ -55,10 +55,10 @@ SELECT n.nspname::text                                                          
 		{Name: "heap_blocks_hit_total", Type: spec.Counter, Help: "Blocks of the table found in shared buffers."},
 		{Name: "idx_blocks_read_total", Type: spec.Counter, Help: "Blocks of the table's indexes that were not in shared buffers, absent for a table without."},
 		{Name: "idx_blocks_hit_total", Type: spec.Counter, Help: "Blocks of the table's indexes found in shared buffers, absent for a table without."},
-		{Name: "toast_blocks_read_total", Type: spec.Counter, Help: "Blocks of the table's TOAST table that were not in shared buffers, absent for a table without."},
-		{Name: "toast_blocks_hit_total", Type: spec.Counter, Help: "Blocks of the table's TOAST table found in shared buffers, absent for a table without."},
-		{Name: "tidx_blocks_read_total", Type: spec.Counter, Help: "Blocks of the TOAST table's index that were not in shared buffers, absent for a table without."},
-		{Name: "tidx_blocks_hit_total", Type: spec.Counter, Help: "Blocks of the TOAST table's index found in shared buffers, absent for a table without."},
+		{Name: "toast_blocks_read_total", Type: spec.Counter, Help: "Blocks of the table's TOAST table that were not in shared buffers, absent until there is one."},
+		{Name: "toast_blocks_hit_total", Type: spec.Counter, Help: "Blocks of the table's TOAST table found in shared buffers, absent until there is one."},
+		{Name: "tidx_blocks_read_total", Type: spec.Counter, Help: "Blocks of the TOAST table's index that were not in shared buffers, absent until there is one."},
+		{Name: "tidx_blocks_hit_total", Type: spec.Counter, Help: "Blocks of the TOAST table's index found in shared buffers, absent until there is one."},
 	},
 	Fold: &spec.Fold{
 		Key: "relid", Rank: []string{"relpages_bytes", "activity_total"},

@@ -210,7 +210,7 @@ func (f *fold) take(db *foldDatabase, rows *spec.Rows, row int, cols foldColumns
 	known.run, g.run = db.run, db.run
 	anew := f.beganAnew(known, rows, row, cols)
 	for i, at := range cols.metrics {
-		if at < 0 || f.c.Metrics[i].Type != spec.Counter || spec.IsAbsent(rows.ValueAt(row, at)) {
+		if at < 0 || f.c.Metrics[i].Type != spec.Counter {
 			continue
 		}
 		v := rows.ValueAt(row, at)
@@ -218,22 +218,28 @@ func (f *fold) take(db *foldDatabase, rows *spec.Rows, row int, cols foldColumns
 		if !anew {
 			d = delta(known.last[f.counters[i]], v)
 		}
+		// Absent is not counted yet, or not since a reset: what comes then is all new.
 		known.last[f.counters[i]] = v
-		g.count(i, d)
+		if !spec.IsAbsent(d) {
+			g.count(i, d)
+		}
 	}
 	f.takeGauges(g, rows, row, cols)
 	for i, at := range cols.ranks {
-		if at < 0 || spec.IsAbsent(rows.ValueAt(row, at)) {
+		if at < 0 {
 			continue
 		}
 		v := rows.ValueAt(row, at)
 		if isCounter(f.c.Fold.Rank[i]) {
-			if now := v; !anew {
+			now := v
+			if !anew {
 				v = delta(known.last[f.rank(i)], now)
 			}
-			known.last[f.rank(i)] = rows.ValueAt(row, at)
+			known.last[f.rank(i)] = now
 		}
-		g.weights[i] += v
+		if !spec.IsAbsent(v) {
+			g.weights[i] += v
+		}
 	}
 }
 

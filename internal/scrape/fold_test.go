@@ -296,6 +296,21 @@ func TestFoldBegan(t *testing.T) {
 	}
 }
 
+// TestFoldAbsentUntilMoved: a counter that is NULL until it moves, and after a reset
+// again, has no series before, and loses nothing of what comes after.
+func TestFoldAbsentUntilMoved(t *testing.T) {
+	f := newFolder(t, 10)
+	for i, step := range []struct{ calls, want float64 }{
+		{spec.Absent(), spec.Absent()}, {10, 10}, {spec.Absent(), 10}, {12, 22},
+	} {
+		samples := f.run("a", map[string]object{"1": {name: "a", calls: step.calls, size: 1}})
+		v, there := samples[at("calls_total", "a", "a")]
+		if there == spec.IsAbsent(step.want) || there && v != step.want {
+			t.Errorf("run %d: calls are %v, want %v", i, v, step.want)
+		}
+	}
+}
+
 // TestFoldReserved: an object that is named as the rest is part of it.
 func TestFoldReserved(t *testing.T) {
 	f := newFolder(t, 1)

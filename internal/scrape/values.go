@@ -21,9 +21,9 @@ func clearValues(values []float64) {
 }
 
 // delta is what a counter grew by: since its first sight, all of it; since a
-// reset, all that came after.
+// reset, all that came after. One that is absent has counted nothing.
 func delta(before, now float64) float64 {
-	if spec.IsAbsent(before) || now < before {
+	if spec.IsAbsent(before) || spec.IsAbsent(now) || now < before {
 		return now
 	}
 	return now - before

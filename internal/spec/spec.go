@@ -35,7 +35,8 @@
 // added up in one row whose labels read "other". Counters are added up from the
 // positive deltas of each underlying row (Fold.Key), so no series steps back when
 // a relation is dropped, a partition leaves its root, or a row moves between
-// shown and folded.
+// shown and folded. A counter that few rows move is NULL until it does, so that
+// it costs no series before.
 //
 // A collector that needs an extension belongs to the server, like the extension's
 // data, and runs in a database that has it, whichever that is.

@@ -91,13 +91,15 @@ func (b *bench) spend(client, server clock, do func() error) (onClient, onServer
 	return spent[0] / n, spent[1] / n, nil
 }
 
-// Pages of results that were kept; only the server's state is read with them.
-// The second has few series: it tells what any page costs. The third is the first
+// Pages of results that were kept, of tables and indexes; only the server's state
+// is read with them. The second has few series: it tells what any page costs. The third is the first
 // with the process's own metrics, which are read anew for each page of /metrics.
 const (
-	keptPath  = "/probe?target=kept&collect%5B%5D=stat_user_tables"
+	keptPath  = "/probe?target=kept&" + keptWanted
 	smallPath = "/probe?target=kept&collect%5B%5D=xid"
-	ownPath   = "/metrics?collect%5B%5D=stat_user_tables"
+	ownPath   = "/metrics?" + keptWanted
+
+	keptWanted = "collect%5B%5D=stat_user_tables&collect%5B%5D=statio_user_tables&collect%5B%5D=stat_user_indexes&collect%5B%5D=relation_size"
 )
 
 // kept gets pages that are written from kept results only, from an exporter of
