@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pgvigil/pgvigil/collector"
 	"github.com/pgvigil/pgvigil/internal/pgtest"
 	"github.com/pgvigil/pgvigil/internal/scrape"
 	"github.com/pgvigil/pgvigil/internal/spec"
@@ -14,7 +13,7 @@ import (
 // TestFutureMajor: a server newer than any known gets the texts of the newest
 // known, and no collector is skipped for its version that is not there.
 func TestFutureMajor(t *testing.T) {
-	for _, c := range collector.All() {
+	for _, c := range serverCollectors() {
 		facts := fullFacts(spec.NewestMajor, c)
 		known, skip, err := scrape.NewTrial(c).SQL(facts, roleOf(c))
 		if err != nil {
@@ -46,7 +45,7 @@ func TestFutureServer(t *testing.T) {
 	e := watch(t, srv, pgtest.Monitor)
 	for range 2 { // what cannot work is not tried again and again
 		page := scrapePage(t, e)
-		for _, c := range collector.All() {
+		for _, c := range serverCollectors() {
 			if strings.Contains(renderedFor(t, c, spec.NewestMajor), "pg_catalog.pg_stat_archiver ") {
 				if got := page.values("pgvigil_collector_failures_total", "collector", c.Name); !slices.Equal(got, []float64{1}) ||
 					page.sum("pgvigil_collector_failures_total", "collector", c.Name, "reason", "undefined") != 1 {

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pgvigil/pgvigil/collector"
 	"github.com/pgvigil/pgvigil/internal/pgtest"
 	"github.com/pgvigil/pgvigil/internal/scrape"
 	"github.com/pgvigil/pgvigil/internal/spec"
@@ -28,7 +27,7 @@ func checkGrants(t *testing.T, primary, standby *pgtest.Server) {
 			e := watch(t, srv, has.user)
 			page := scrapePage(t, e)
 			e.Close()
-			for _, c := range collector.All() {
+			for _, c := range serverCollectors() {
 				if !skippedForPrivilege(page, c) || srv == standby && c.Needs.Role == spec.AnyRole {
 					continue // or it was cured on the primary
 				}
@@ -49,7 +48,7 @@ func checkGrants(t *testing.T, primary, standby *pgtest.Server) {
 // all: servers that others run may deny that.
 func denyAll(t *testing.T, primary *pgtest.Server) {
 	t.Helper()
-	for _, c := range collector.All() {
+	for _, c := range serverCollectors() {
 		for _, f := range c.Needs.Execute {
 			if primary.Query(t, "postgres", "SELECT to_regprocedure('"+f+"')") != "" {
 				primary.Exec(t, "REVOKE EXECUTE ON FUNCTION "+f+" FROM PUBLIC")

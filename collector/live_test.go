@@ -9,7 +9,6 @@ import (
 
 	dto "github.com/prometheus/client_model/go"
 
-	"github.com/pgvigil/pgvigil/collector"
 	"github.com/pgvigil/pgvigil/internal/pgtest"
 	"github.com/pgvigil/pgvigil/internal/scrape"
 	"github.com/pgvigil/pgvigil/internal/spec"
@@ -153,7 +152,7 @@ func checkPrivileges(t *testing.T, srv *pgtest.Server) {
 	e := watch(t, srv, pgtest.Nobody)
 	page := scrapePage(t, e)
 	e.Close()
-	for _, c := range collector.All() {
+	for _, c := range serverCollectors() {
 		skipped := page.values("pgvigil_collector_skipped", "collector", c.Name)
 		success := page.values("pgvigil_collector_success", "collector", c.Name)
 		if len(skipped)+len(success) == 0 || slices.Contains(success, 0) {
@@ -172,7 +171,7 @@ func checkOutcome(t *testing.T, page snapshot, user string, role spec.Role, majo
 	if page.value(t, "pg_up") != 1 {
 		t.Fatal("pg_up is not 1")
 	}
-	for _, c := range collector.All() {
+	for _, c := range serverCollectors() {
 		_, exists := c.Query(environment(c, major))
 		fits := exists && (c.Needs.Role == spec.AnyRole || c.Needs.Role == role)
 		skipped := page.values("pgvigil_collector_skipped", "collector", c.Name)
@@ -197,7 +196,7 @@ func checkDeclared(t *testing.T, page snapshot) {
 	declared := map[string]spec.Metric{}
 	labels := map[string][]string{}
 	var patterns []string
-	for _, c := range collector.All() {
+	for _, c := range serverCollectors() {
 		for _, m := range c.Metrics {
 			if m.Name == spec.Any {
 				patterns = append(patterns, spec.Prefix+c.Flag()+"_")
@@ -246,7 +245,7 @@ func labelNames(m *dto.Metric) []string {
 func unseen(t *testing.T, seen map[string]bool, major spec.Version) []string {
 	t.Helper()
 	var missing []string
-	for _, c := range collector.All() {
+	for _, c := range serverCollectors() {
 		q, ok := c.Query(environment(c, major))
 		if !ok {
 			continue

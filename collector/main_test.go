@@ -39,12 +39,15 @@ func eachMajor(t *testing.T, body func(t *testing.T, major int)) {
 	}
 }
 
+// serverCollectors are those that read PostgreSQL.
+func serverCollectors() []spec.Collector { return spec.From(spec.PostgreSQL, collector.All()) }
+
 // watch returns an engine for the named collectors (by flag; none is all) on a
 // server, connected as the user.
 func watch(t *testing.T, srv *pgtest.Server, user string, flags ...string) *scrape.Engine {
 	t.Helper()
 	var chosen []spec.Collector
-	for _, c := range collector.All() {
+	for _, c := range serverCollectors() {
 		if len(flags) == 0 || slices.Contains(flags, c.Flag()) {
 			chosen = append(chosen, c)
 		}

@@ -14,7 +14,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/common/expfmt"
 
-	"github.com/pgvigil/pgvigil/collector"
 	"github.com/pgvigil/pgvigil/internal/page"
 	"github.com/pgvigil/pgvigil/internal/pgtest"
 	"github.com/pgvigil/pgvigil/internal/postgres"
@@ -81,7 +80,7 @@ func fullFacts(major spec.Version, c spec.Collector) postgres.Facts {
 // TestRecorded replays every recorded page, and demands one for each collector
 // and each major it claims.
 func TestRecorded(t *testing.T) {
-	for _, c := range collector.All() {
+	for _, c := range serverCollectors() {
 		for _, major := range spec.Majors() {
 			if _, ok := c.Query(environment(c, major)); !ok {
 				continue
@@ -151,7 +150,7 @@ func TestRecord(t *testing.T) {
 	for _, major := range pgtest.Majors() {
 		t.Run(strconv.Itoa(major), func(t *testing.T) {
 			primary, standby := scene(t, major)
-			for _, c := range collector.All() {
+			for _, c := range serverCollectors() {
 				srv := primary
 				if roleOf(c) == spec.Standby {
 					srv = standby
@@ -230,8 +229,8 @@ func record(t *testing.T, c spec.Collector, major spec.Version, srv *pgtest.Serv
 // shownBy returns what the collector that is followed has in the column asked for.
 func shownBy(t *testing.T, follow *spec.Follow, session *postgres.Session, role spec.Role) []string {
 	t.Helper()
-	i := slices.IndexFunc(collector.All(), func(c spec.Collector) bool { return c.Name == follow.Of })
-	c := collector.All()[i]
+	i := slices.IndexFunc(serverCollectors(), func(c spec.Collector) bool { return c.Name == follow.Of })
+	c := serverCollectors()[i]
 	sql, skip, err := scrape.NewTrial(c).SQL(session.Facts, role)
 	if err != nil || skip != "" {
 		t.Fatalf("%s: skip %q, %v", c.Name, skip, err)

@@ -13,7 +13,6 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 
-	"github.com/pgvigil/pgvigil/collector"
 	"github.com/pgvigil/pgvigil/internal/pgtest"
 )
 
@@ -456,7 +455,7 @@ func (s snapshot) named(metric, label string, labels ...string) map[string]bool 
 // TestStatActivityApplicationIsAsked holds the collector to be off unless asked
 // for: its label is what clients make up.
 func TestStatActivityApplicationIsAsked(t *testing.T) {
-	for _, c := range collector.All() {
+	for _, c := range serverCollectors() {
 		if strings.HasPrefix(c.Name, "stat_activity_application") && (c.Default || c.Of != "") {
 			t.Errorf("%s is on by default", c.Name)
 		}

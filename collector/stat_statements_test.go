@@ -12,7 +12,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/pgvigil/pgvigil/collector"
 	"github.com/pgvigil/pgvigil/internal/pgtest"
 	"github.com/pgvigil/pgvigil/internal/postgres"
 	"github.com/pgvigil/pgvigil/internal/scrape"
@@ -22,7 +21,7 @@ import (
 // quick returns the collectors of the flags with rhythms short enough for a test.
 func quick(flags ...string) []spec.Collector {
 	var chosen []spec.Collector
-	for _, c := range collector.All() {
+	for _, c := range serverCollectors() {
 		if slices.Contains(flags, c.Flag()) {
 			if c.Cost.Every > 0 {
 				c.Cost.Every = 150 * time.Millisecond // and after three times as long it is dropped

@@ -19,16 +19,17 @@ const module = "github.com/pgvigil/pgvigil/"
 // downwards only; a package that is not listed is a failure, so that whoever
 // adds one says which floor it is on. Nil is any.
 var floors = map[string][]string{
-	"internal/spec":     {},
-	"collector":         {"internal/spec"},
-	"internal/page":     {"internal/spec"},
-	"internal/postgres": {"internal/spec"},
-	"internal/catalog":  {"internal/spec"},
-	"internal/scrape":   {"internal/spec", "internal/postgres", "internal/page"},
-	"internal/backup":   {"internal/spec"},
-	"internal/config":   {"internal/spec", "internal/postgres"},
-	"internal/web":      {"internal/spec", "internal/postgres", "internal/page", "internal/scrape", "internal/config"},
-	"internal/pgtest":   {},
+	"internal/spec":      {},
+	"collector":          {"internal/spec"},
+	"internal/page":      {"internal/spec"},
+	"internal/postgres":  {"internal/spec"},
+	"internal/catalog":   {"internal/spec"},
+	"internal/scrape":    {"internal/spec", "internal/postgres", "internal/page"},
+	"internal/backup":    {"internal/spec"},
+	"internal/config":    {"internal/spec", "internal/postgres"},
+	"internal/pgbouncer": {"internal/spec", "internal/postgres"},
+	"internal/web":       {"internal/spec", "internal/postgres", "internal/pgbouncer", "internal/page", "internal/scrape", "internal/config"},
+	"internal/pgtest":    {},
 	"cmd/pgvigil": {
 		"collector", "internal/spec", "internal/postgres", "internal/page", "internal/scrape", "internal/config",
 		"internal/web", "internal/catalog",

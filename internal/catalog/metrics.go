@@ -32,7 +32,10 @@ func Metrics(w io.Writer, collectors []spec.Collector, own []spec.Series, kept [
 			data.Flags = append(data.Flags, newFlag(c, collectors))
 		}
 	}
-	slices.SortFunc(data.Flags, func(a, b flag) int { return cmp.Compare(a.Name, b.Name) })
+	// Those of what is not PostgreSQL come after.
+	slices.SortFunc(data.Flags, func(a, b flag) int {
+		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Name, b.Name))
+	})
 	if err := page.Execute(w, data); err != nil {
 		return fmt.Errorf("catalog: write the page of metrics: %w", err)
 	}
@@ -75,6 +78,22 @@ func (f flag) Count() int {
 
 // part is a collector as the page shows it.
 type part struct{ spec.Collector }
+
+// Versioned reports whether majors of PostgreSQL apply.
+func (p part) Versioned() bool { return p.Source == spec.PostgreSQL }
+
+// How says how the collector runs and what it may take.
+func (p part) How() string {
+	bound := "at most " + many(p.Cost.MaxSeries, "series")
+	switch p.Source {
+	case spec.PgBouncer:
+		return "Reads " + code(p.Queries[0].SQL) + " of each pooler with each scrape; " + bound
+	case spec.Backup:
+		return "Reads what the tool last told; " + bound
+	default:
+		return "Runs " + p.Runs() + "; " + p.Takes()
+	}
+}
 
 // Runs says how often and where the collector runs.
 func (p part) Runs() string {

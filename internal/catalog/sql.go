@@ -16,7 +16,7 @@ func DumpSQL(dir string, collectors []spec.Collector) error {
 		if err := os.MkdirAll(sub, 0o755); err != nil {
 			return fmt.Errorf("catalog: dump SQL: %w", err)
 		}
-		for _, c := range collectors {
+		for _, c := range spec.From(spec.PostgreSQL, collectors) {
 			text, ok, err := statement(part{c}, major)
 			if err != nil {
 				return fmt.Errorf("catalog: dump SQL: %w", err)

@@ -23,10 +23,15 @@ type File struct {
 	Warnings []string
 }
 
-// Target is one server and in what it differs from the flags.
+// Target is one server or pooler and in what it differs from the flags.
 type Target struct {
 	// Name is what /probe?target= asks for. The server of /metrics has none.
 	Name string
+	// Kind is what the target is; zero is a server.
+	Kind Kind
+	// Page is where a pooler is shown besides its own page: the name of a server, or
+	// MainPage; empty is nowhere.
+	Page string
 	// Conn is the way in.
 	Conn Conn
 	// Collectors are switched on or off beside the flags.
@@ -36,6 +41,34 @@ type Target struct {
 	Databases Databases
 	// Sessions are bounds; zero fields are as the flags say.
 	Sessions Sessions
+}
+
+// Kind is what a target is.
+type Kind uint8
+
+const (
+	// PostgreSQL is a server.
+	PostgreSQL Kind = iota
+	// PgBouncer is a pooler, of which the admin console is read.
+	PgBouncer
+)
+
+// String returns the kind as people write it.
+func (k Kind) String() string {
+	if k == PgBouncer {
+		return "PgBouncer"
+	}
+	return "PostgreSQL"
+}
+
+// MainPage is how a pooler names the page of the server given by the environment,
+// wherever --web.telemetry-path has put that.
+const MainPage = "/metrics"
+
+// ShownOn reports whether the target is a pooler that is shown on the page of the
+// server of that name; the server of /metrics has none.
+func (t Target) ShownOn(name string) bool {
+	return t.Page != "" && (t.Page == name || t.Page == MainPage && name == "")
 }
 
 // Equal reports whether two targets are written alike: same server, same way in,
@@ -112,6 +145,8 @@ func anyMatch(patterns []*regexp.Regexp, s string) bool {
 
 // Conn is the way in to a server.
 type Conn struct {
+	// Database is used where the connection string names none.
+	Database string
 	// String is the connection string; where File is set, what that held when
 	// it was first read.
 	String Hidden
@@ -142,7 +177,7 @@ func (Hidden) GoString() string { return "****" }
 // Config returns the way in as internal/postgres knows it. What is not about the
 // way in is left to the caller.
 func (c Conn) Config() postgres.Config {
-	config := postgres.Config{ConnString: string(c.String)}
+	config := postgres.Config{ConnString: string(c.String), Database: c.Database}
 	if c.File != "" {
 		config.Source = source(c.File, c.amend)
 	}
@@ -161,11 +196,7 @@ func (c Conn) Config() postgres.Config {
 }
 
 // Validate checks what can be checked without a connect.
-func (c Conn) Validate() error {
-	config := c.Config()
-	config.MaxSessions = postgres.MinSessions
-	return config.Validate()
-}
+func (c Conn) Validate() error { return c.Config().CheckWay() }
 
 // Address is host:port of the server, or the directory of its socket.
 func (c Conn) Address() string { return c.Config().Address() }

@@ -41,6 +41,7 @@ func parse(path string, data []byte, flags []string) (File, error) {
 					}
 				}
 				d.unique(n)
+				d.pages(file.Targets, n)
 			},
 		})
 	}
@@ -74,14 +75,16 @@ func (d *decoder) unique(n *yaml.Node) {
 
 // written is a target as the file has it.
 type written struct {
-	name, user, dsn, dsnFile string
-	parts                    map[string]string // of the connection string, by keyword
-	password, passwordFile   string
-	passwordCommand          []string
-	collectors               Collectors
-	databases                Databases
-	sessions                 Sessions
-	has                      map[string]*yaml.Node // values by key
+	name, page             string
+	kind                   Kind
+	user, dsn, dsnFile     string
+	parts                  map[string]string // of the connection string, by keyword
+	password, passwordFile string
+	passwordCommand        []string
+	collectors             Collectors
+	databases              Databases
+	sessions               Sessions
+	has                    map[string]*yaml.Node // values by key
 }
 
 // target reads one target and returns the node of a password that stands in the
@@ -92,12 +95,13 @@ func (d *decoder) target(n *yaml.Node) (t Target, plain *yaml.Node) {
 	// What follows on a fault would only say the same in other words.
 	if len(d.errs) == before {
 		d.checkName(n, w)
+		d.checkKind(w)
 		d.checkChoices(n, w)
 	}
 	if len(d.errs) > before {
 		return Target{}, nil
 	}
-	t = Target{Name: w.name, Collectors: w.collectors, Databases: w.databases, Sessions: w.sessions}
+	t = Target{Name: w.name, Kind: w.kind, Page: w.page, Collectors: w.collectors, Databases: w.databases, Sessions: w.sessions}
 	t.Conn = Conn{Password: Hidden(w.password), PasswordFile: w.passwordFile, PasswordCommand: w.passwordCommand}
 	at, err := d.connString(w, &t.Conn)
 	if at == nil {
@@ -128,6 +132,8 @@ func (d *decoder) written(n *yaml.Node) *written {
 	}
 	w.has = d.mapping(n, "a target", map[string]field{
 		"name":     d.text(&w.name),
+		"kind":     d.kind(&w.kind),
+		"page":     d.text(&w.page),
 		"user":     d.text(&w.user),
 		"dsn":      d.text(&w.dsn),
 		"dsn_file": d.secretFile(&w.dsnFile),
@@ -245,12 +251,20 @@ func (d *decoder) atMostOne(w *written, keys ...string) {
 
 // defaultDatabase is the one that always is there; libpq's default, a database
 // named as the user, rarely is.
-const defaultDatabase = "postgres"
+func defaultDatabase(k Kind) string {
+	if k == PgBouncer {
+		return consoleDatabase
+	}
+	return "postgres"
+}
 
 // connString sets the connection string of a target and returns the node to
 // blame if it is wrong.
 func (d *decoder) connString(w *written, conn *Conn) (*yaml.Node, error) {
 	conn.amend.User = w.user
+	if w.kind == PgBouncer {
+		conn.Database = consoleDatabase
+	}
 	switch {
 	case w.dsnFile != "":
 		conn.File = w.dsnFile
@@ -265,7 +279,7 @@ func (d *decoder) connString(w *written, conn *Conn) (*yaml.Node, error) {
 	conn.amend = amendment{}
 	w.parts["user"] = w.user
 	if w.parts["dbname"] == "" && w.parts["service"] == "" {
-		w.parts["dbname"] = defaultDatabase
+		w.parts["dbname"] = defaultDatabase(w.kind)
 	}
 	conn.String = Hidden(keywords(w.parts))
 	return w.has["host"], nil

@@ -53,7 +53,39 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-const targetKeys = "collectors, databases, dbname, dsn, dsn_file, host, name, passfile, password, password_command, password_file, port, service, sessions, sslcert, sslkey, sslmode, sslrootcert, user"
+func TestLoadPoolers(t *testing.T) {
+	t.Setenv("PGSERVICEFILE", "testdata/services")
+	file, err := Load("testdata/pooler.yml", testFlags())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Target{
+		{Name: "orders", Conn: Conn{String: "dbname='postgres' host='10.0.0.2'"}},
+		{
+			Name: "pooler", Kind: PgBouncer, Page: "orders",
+			Conn: Conn{Database: "pgbouncer", String: "dbname='pgbouncer' host='10.0.0.2' port='6432' user='stats'"},
+		},
+		{
+			Name: "other", Kind: PgBouncer, Page: MainPage,
+			Conn: Conn{Database: "pgbouncer", String: "postgresql://stats@10.0.0.3:6432"},
+		},
+		{Name: "third", Kind: PgBouncer, Conn: Conn{Database: "pgbouncer", String: "service='pool'"}},
+	}
+	if diff := cmp.Diff(want, file.Targets, cmp.AllowUnexported(Conn{}), cmpopts.EquateEmpty()); diff != "" {
+		t.Error(diff)
+	}
+	for _, shown := range []struct {
+		target int
+		on     string
+		want   bool
+	}{{1, "orders", true}, {1, "", false}, {2, "", true}, {2, "orders", false}, {3, "", false}, {0, "", false}} {
+		if got := file.Targets[shown.target].ShownOn(shown.on); got != shown.want {
+			t.Errorf("target %d on the page of %q: %v", shown.target, shown.on, got)
+		}
+	}
+}
+
+const targetKeys = "collectors, databases, dbname, dsn, dsn_file, host, kind, name, page, passfile, password, password_command, password_file, port, service, sessions, sslcert, sslkey, sslmode, sslrootcert, user"
 
 func TestLoadErrors(t *testing.T) {
 	// The errors by file, each without the path at its beginning.
@@ -85,6 +117,21 @@ func TestLoadErrors(t *testing.T) {
 		"password_file": {"4: password_file: open testdata/no/such/file: no such file or directory: the user pgvigil runs as must be able to read it"},
 		"passwords":     {"5: password and password_file are both given: remove one"},
 		"pattern":       {"5: exclude: error parsing regexp: missing closing ): `bad(`"},
+		"pooler_keys": {
+			"5: collectors is for servers: remove it. A pooler is read over one session, by the collectors that the flags switch on",
+			"6: databases is for servers: remove it. A pooler is read over one session, by the collectors that the flags switch on",
+			"7: sessions is for servers: remove it. A pooler is read over one session, by the collectors that the flags switch on",
+			"9: kind is neither postgresql nor pgbouncer",
+			"13: page is for poolers: remove it, or give kind: pgbouncer",
+		},
+		"pooler_page": {
+			`5: page "b" is no server: give the name of a target that is one, or /metrics`,
+			`9: page "a" is no server: give the name of a target that is one, or /metrics`,
+		},
+		"pooler_twice": {
+			`5: the pooler of line 4 is on page "d" already: leave page out here, and ask for this one by its own name`,
+			`7: the pooler of line 6 is on page "/metrics" already: leave page out here, and ask for this one by its own name`,
+		},
 		"several": {
 			`4: unknown key "colour" in a target: it has the keys ` + targetKeys,
 			"6: max is not a number of at least 2: one session lasts, and slow collectors need another",
@@ -96,7 +143,7 @@ func TestLoadErrors(t *testing.T) {
 		"unknown_top": {`1: unknown key "servers" in the file: it has the keys targets`},
 	}
 	files, err := filepath.Glob("testdata/*.yml")
-	if err != nil || len(files) != len(tests)+1 { // and good.yml
+	if err != nil || len(files) != len(tests)+2 { // and good.yml and pooler.yml
 		t.Fatalf("%d files for %d tests: %v", len(files), len(tests), err)
 	}
 	for name, want := range tests {
@@ -145,6 +192,8 @@ func TestErrorsHideSecrets(t *testing.T) {
 		"targets: [{name: " + secret + ", host: h}]",
 		"targets: [{name: a, host: h, collectors: {enable: [" + secret + "]}}]",
 		"targets: [{name: a, host: h, sessions: {max_age: " + secret + "}}]",
+		"targets: [{name: a, host: h, kind: " + secret + "}]",
+		"targets: [{name: a, host: h, kind: pgbouncer, page: " + secret + "}]",
 	} {
 		_, err := parse("test.yml", []byte(text), testFlags())
 		if err != nil && strings.Contains(err.Error(), "S3cret") {

@@ -27,6 +27,9 @@ type Config struct {
 	User Secret
 	// Password, if not nil, gives the password and wins over ConnString.
 	Password Secret
+	// Database is used where the connection string names none; empty is libpq's
+	// default, which is named as the user.
+	Database string
 	// MaxSessions is the most sessions ever open at once; at least MinSessions.
 	MaxSessions int
 	// ConnectTimeout bounds one connect, beside the deadline of its caller.
@@ -103,13 +106,19 @@ func (b *limitedBuffer) Write(p []byte) (int, error) {
 // Validate checks what can be checked without a connect. Its error never holds
 // the connection string or a part of it.
 func (c Config) Validate() error {
-	if _, err := c.parse(""); err != nil {
+	if err := c.CheckWay(); err != nil {
 		return err
 	}
 	if c.MaxSessions < MinSessions {
 		return fmt.Errorf("sessions: %d are too few: one lasts, and slow collectors need another (at least %d)", c.MaxSessions, MinSessions)
 	}
 	return nil
+}
+
+// CheckWay is the part of Validate that is about the way in.
+func (c Config) CheckWay() error {
+	_, err := c.parse("")
+	return err
 }
 
 // Address returns host:port of the server, or the directory of its socket.
@@ -140,6 +149,9 @@ func (c Config) parse(database string) (*pgconn.Config, error) {
 	}
 	if database != "" {
 		parsed.Database = database
+	}
+	if parsed.Database == "" {
+		parsed.Database = c.Database
 	}
 	return parsed, nil
 }

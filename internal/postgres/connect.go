@@ -51,31 +51,14 @@ const setupTimeout = 2 * time.Second
 func (s *Server) connect(ctx context.Context, database string) (*Session, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.config.ConnectTimeout)
 	defer cancel()
-	way := s.config
-	var err error
-	if way.ConnString, err = secret(ctx, way.Source, way.ConnString); err != nil {
-		return nil, fmt.Errorf("get the connection string: %w", &SecretError{err})
-	}
-	config, err := way.parse(database)
-	if err != nil {
-		return nil, err
-	}
-	if config.User, err = secret(ctx, s.config.User, config.User); err != nil {
-		return nil, fmt.Errorf("get the user: %w", &SecretError{err})
-	}
-	if config.Password, err = secret(ctx, s.config.Password, config.Password); err != nil {
-		return nil, fmt.Errorf("get the password: %w", &SecretError{err})
-	}
-	config.RuntimeParams["application_name"] = ApplicationName
-	config.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
+	conn, err := s.config.dial(ctx, database, func(conn *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: cancelGrace}
-	}
-	conn, err := pgconn.ConnectConfig(ctx, config)
+	})
 	if err != nil {
 		return nil, err
 	}
 	session := &Session{
-		conn: conn, database: config.Database, opened: time.Now(),
+		conn: conn.PgConn, database: conn.database, opened: time.Now(),
 		timeout: setupTimeout, texts: map[text]*statement{}, count: s.count,
 	}
 	err = session.setUp(ctx, s.config.Probe)
@@ -87,6 +70,35 @@ func (s *Server) connect(ctx context.Context, database string) (*Session, error)
 		return nil, fmt.Errorf("set up the session: %w", err)
 	}
 	return session, nil
+}
+
+// dialled is a bare connection.
+type dialled struct {
+	*pgconn.PgConn
+	database string
+}
+
+// dial opens a bare connection, with every secret read anew. A database that is not
+// empty takes the place of the connection string's own.
+func (c Config) dial(ctx context.Context, database string, watch func(*pgconn.PgConn) ctxwatch.Handler) (dialled, error) {
+	var err error
+	if c.ConnString, err = secret(ctx, c.Source, c.ConnString); err != nil {
+		return dialled{}, fmt.Errorf("get the connection string: %w", &SecretError{err})
+	}
+	config, err := c.parse(database)
+	if err != nil {
+		return dialled{}, err
+	}
+	if config.User, err = secret(ctx, c.User, config.User); err != nil {
+		return dialled{}, fmt.Errorf("get the user: %w", &SecretError{err})
+	}
+	if config.Password, err = secret(ctx, c.Password, config.Password); err != nil {
+		return dialled{}, fmt.Errorf("get the password: %w", &SecretError{err})
+	}
+	config.RuntimeParams["application_name"] = ApplicationName
+	config.BuildContextWatcherHandler = watch
+	conn, err := pgconn.ConnectConfig(ctx, config)
+	return dialled{conn, config.Database}, err
 }
 
 // ApplicationName is what pg_stat_activity shows of pgvigil's sessions, and how

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -112,6 +113,10 @@ func isStale(pg *pgconn.PgError) bool {
 
 // ConnectReason returns why a connect failed.
 func ConnectReason(err error) Reason {
+	var own Reasoner
+	if errors.As(err, &own) && slices.Contains(ConnectReasons(), own.Reason()) {
+		return own.Reason()
+	}
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
 		switch {

@@ -1,6 +1,7 @@
 // Package postgres is a PostgreSQL server as pgvigil sees it: a few sessions
 // within a budget, facts about the server, queries that run in bounded time, and
-// reasons why they did not. It is the only package that speaks to pgx.
+// reasons why they did not. It is the only package that speaks to pgx, so what is
+// no server and speaks PostgreSQL's protocol is reached through it too: see Plain.
 //
 // A server has one lasting session on its maintenance database, which runs what
 // belongs to a scrape, and at most MaxSessions-1 more, lent by Borrow, for other

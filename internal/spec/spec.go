@@ -49,6 +49,12 @@
 //
 // A new field here needs three collectors that want it; until then it is Emit.
 //
+// A collector whose Source is not PostgreSQL has no SQL to be rendered and no
+// versions. Its rows come by name: what a pooler's release lacks costs one metric,
+// what it has more is counted. Metric.From says of which columns a metric of a
+// pooler is made, older names included, so that what a release has renamed is data
+// and not code.
+//
 // # How a Fold adds up
 //
 // What a row grows by counts once: for its label set while that is shown, for the
@@ -71,8 +77,8 @@ import "time"
 // Prefix begins the name of every metric read from a server.
 const Prefix = "pg_"
 
-// Collector reports one aspect of a PostgreSQL server: what it is, when it runs,
-// what it costs, reads and emits, in that order.
+// Collector reports one aspect of a server, or of what stands beside it: what it
+// is, when it runs, what it costs, reads and emits, in that order.
 type Collector struct {
 	// Name is the collector's name in pgvigil's own metrics, lower case with underscores.
 	Name string
@@ -84,14 +90,19 @@ type Collector struct {
 	// Default says whether the collector runs unless switched on or off by flag.
 	// It is read from the collector that owns the flag.
 	Default bool
+	// Source is where the rows come from; zero is PostgreSQL.
+	Source Source
 	// Scope says whether the collector runs once a server or once a database.
 	Scope Scope
 	// Needs are the conditions without which the collector is skipped.
 	Needs Needs
 	// Cost is what the collector may take; the engine enforces it.
 	Cost Cost
-	// Queries hold the SQL; exactly one fits each supported version.
+	// Queries hold the SQL; exactly one fits each supported version. A pooler's
+	// one is a SHOW command.
 	Queries []Query
+	// Answer is what is known of a pooler's answer; only for those.
+	Answer *Answer
 	// Labels are the text columns that become labels, in the order they are
 	// shown. Collectors per database get datname in front of them by the engine.
 	Labels []string
@@ -226,6 +237,10 @@ type Metric struct {
 	Name string
 	// Type is Gauge or Counter.
 	Type Type
+	// From is what a metric of a pooler is made of: columns that are added up, each
+	// with a factor and its older names, as in maxwait + maxwait_us * 1e-6 or
+	// reserve_pool_size | reserve_pool. Empty is the column of the metric's name.
+	From string
 	// Help is one sentence with a full stop.
 	Help string
 	// Merge says what becomes of a gauge where a Fold makes one row of several.
@@ -248,11 +263,20 @@ const (
 const Any = "*"
 
 // FullName is the name on the page of the collector's metric that has this alias.
+// Names of a pooler's metrics begin with the collector's name, and an alias that
+// begins with pgbouncer_ is the whole name.
 func (c Collector) FullName(alias string) string {
-	if len(alias) > len(Prefix) && alias[:len(Prefix)] == Prefix {
+	whole, prefix := Prefix, Prefix+c.Flag()+"_"
+	switch c.Source {
+	case PgBouncer:
+		whole, prefix = c.Source.first()+"_", c.Name+"_"
+	case Backup:
+		prefix = Prefix + c.Name + "_"
+	}
+	if len(alias) > len(whole) && alias[:len(whole)] == whole {
 		return alias
 	}
-	return Prefix + c.Flag() + "_" + alias
+	return prefix + alias
 }
 
 // Fold keeps the rows that count most and adds up the rest.

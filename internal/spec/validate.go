@@ -18,8 +18,13 @@ var (
 func Validate(c Collector) error {
 	v := validator{c: c}
 	v.about()
-	v.cost()
 	v.metrics()
+	if c.Source != PostgreSQL {
+		v.outside()
+		return errors.Join(v.errs...)
+	}
+	v.cost()
+	v.plainMetrics()
 	v.queries()
 	v.fold()
 	v.follow()
@@ -55,8 +60,12 @@ func ValidateAll(all []Collector) error {
 		}
 	}
 	for _, c := range all {
-		if !names[c.Flag()] {
+		owner := slices.IndexFunc(all, func(other Collector) bool { return other.Name == c.Flag() })
+		switch {
+		case owner < 0:
 			errs = append(errs, fmt.Errorf("%s: Of names no collector: %q", c.Name, c.Of))
+		case all[owner].Source != c.Source:
+			errs = append(errs, fmt.Errorf("%s: Of names a collector of %s", c.Name, all[owner].Source))
 		}
 		if c.Follow != nil {
 			errs = append(errs, followed(c, all))

@@ -89,11 +89,11 @@ func (s *Server) probe(w http.ResponseWriter, r *http.Request) {
 // scrape returns the families of a target, or answers why there are none. Answers
 // do not repeat the name that was asked for: people put passwords there.
 func (s *Server) scrape(w http.ResponseWriter, r *http.Request, name string) ([]page.Family, bool) {
-	t, err := s.pool.borrow(name)
+	l, err := s.pool.borrow(name)
 	switch {
 	case errors.Is(err, errUnknown) && name == "":
 		// Without a server, the page is the process's own metrics.
-		t = &target{enabled: s.opt.Watch.Enabled}
+		l = &lent{enabled: s.opt.Watch.Enabled}
 	case errors.Is(err, errUnknown):
 		http.Error(w, "no target of that name is in the configuration file; the page / lists the names", http.StatusNotFound)
 		return nil, false
@@ -105,19 +105,19 @@ func (s *Server) scrape(w http.ResponseWriter, r *http.Request, name string) ([]
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return nil, false
 	default:
-		defer s.pool.giveBack(t)
+		defer s.pool.giveBack(l)
 	}
-	selection, err := s.selection(r.URL.Query(), t.enabled)
+	selection, err := s.selection(r.URL.Query(), l.enabled)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return nil, false
 	}
-	if t.engine == nil || r.Method == http.MethodHead {
+	if len(l.sources) == 0 || r.Method == http.MethodHead {
 		return nil, true
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.timeout(r.Header))
 	defer cancel()
-	return t.engine.Scrape(ctx, selection), true
+	return l.scrape(ctx, selection), true
 }
 
 // The deadline of a scrape.

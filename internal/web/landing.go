@@ -15,11 +15,12 @@ type landing struct {
 	Metrics string // where the process's own metrics are
 	Main    bool   // whether they stand below those of a server
 	Servers []listed
+	Shown   []string // poolers on the page of the process's own metrics
 }
 
 // listed is a server on the page /.
 type listed struct {
-	Name, Address, Link string
+	Name, Kind, Address, Link string
 }
 
 // landingPage answers /. Its links are relative: a proxy may have put us
@@ -28,13 +29,16 @@ func (s *Server) landingPage(w http.ResponseWriter, _ *http.Request) {
 	metrics := "." + s.opt.MetricsPath
 	data := landing{Version: version.Version, Metrics: metrics}
 	for _, t := range s.pool.list() {
-		at := listed{Name: t.Name, Address: t.Conn.Address(), Link: metrics}
+		at := listed{Name: t.Name, Kind: t.Kind.String(), Address: t.Conn.Address(), Link: metrics}
 		if t.Name == "" {
 			data.Main = true
 		} else {
 			at.Link = "." + probePath + "?target=" + url.QueryEscape(t.Name)
 		}
 		data.Servers = append(data.Servers, at)
+		if t.ShownOn("") {
+			data.Shown = append(data.Shown, t.Name)
+		}
 	}
 	var b bytes.Buffer
 	if err := s.landing.Execute(&b, data); err != nil {

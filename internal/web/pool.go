@@ -11,34 +11,21 @@ import (
 	"github.com/go-kit/log/level"
 
 	"github.com/pgvigil/pgvigil/internal/config"
-	"github.com/pgvigil/pgvigil/internal/scrape"
 )
 
-// pool holds the targets that may be asked for, and an engine for each that has
+// pool holds the targets that may be asked for, and a source for each that has
 // been asked for lately. The server of /metrics is the target without a name: it
 // keeps its engine, and no reload touches it.
 type pool struct {
-	ctx     context.Context // of the engines, which end by Close
+	ctx     context.Context // of the sources, which end by Close
 	watch   Watch
 	logger  log.Logger
-	lent    sync.WaitGroup // requests that use an engine
-	closing sync.WaitGroup // engines on their way out
+	lent    sync.WaitGroup // requests that use a source
+	closing sync.WaitGroup // sources on their way out
 
 	mu      sync.Mutex
 	closed  bool
 	targets []*target // in the order of the file, the one without a name first
-}
-
-// target is a server that may be asked for.
-type target struct {
-	config.Target
-	enabled map[string]bool // collectors, by flag
-
-	// The pool's lock guards these.
-	engine *scrape.Engine // nil until somebody asks
-	users  int            // requests that use the engine now
-	used   time.Time      // when the last of them was done
-	gone   bool           // no longer in the pool: the last user closes the engine
 }
 
 func newPool(ctx context.Context, watch Watch, logger log.Logger, main *config.Target) *pool {
@@ -54,7 +41,7 @@ func (p *pool) add(t config.Target) *target {
 }
 
 // set replaces all targets that have a name. Those written as before keep their
-// engines, with all that these have seen.
+// sources, with all that these have seen.
 func (p *pool) set(targets []config.Target) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -104,71 +91,94 @@ var (
 	errClosed  = errors.New("pgvigil is ending")
 )
 
-// borrow returns a target and keeps its engine open until it is given back.
-func (p *pool) borrow(name string) (*target, error) {
+// borrow returns what the page of a target is made of, the poolers shown there
+// included, and keeps it open until it is given back.
+func (p *pool) borrow(name string) (*lent, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	t := find(p.targets, name)
+	wanted := p.on(name)
 	switch {
 	case p.closed:
 		return nil, errClosed
-	case t == nil:
+	case len(wanted) == 0:
 		return nil, errUnknown
 	}
-	if t.engine == nil {
-		engine, err := p.watch.open(p.ctx, t.Target, p.logger)
-		if err != nil {
-			return nil, fmt.Errorf("watch target %q: %w", name, err)
+	l := &lent{enabled: wanted[0].enabled}
+	for _, t := range wanted {
+		if t.source == nil {
+			source, err := p.watch.open(p.ctx, t.Target, p.logger)
+			if err != nil {
+				return nil, fmt.Errorf("watch target %q: %w", t.Name, err)
+			}
+			t.source = source
 		}
-		t.engine = engine
+		l.targets, l.sources = append(l.targets, t), append(l.sources, t.source)
 	}
-	t.users++
+	for _, t := range l.targets {
+		t.users++
+	}
 	p.lent.Add(1)
-	return t, nil
+	return l, nil
+}
+
+// on lists the targets that the page of a name is of; the caller holds the lock.
+func (p *pool) on(name string) []*target {
+	var on []*target
+	if t := find(p.targets, name); t != nil {
+		on = append(on, t)
+	}
+	for _, t := range p.targets {
+		if t.ShownOn(name) {
+			on = append(on, t)
+		}
+	}
+	return on
 }
 
 // giveBack ends what borrow began.
-func (p *pool) giveBack(t *target) {
+func (p *pool) giveBack(l *lent) {
 	defer p.lent.Done()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	t.users--
-	t.used = time.Now()
-	if t.gone {
-		p.closeUnused(t)
+	for _, t := range l.targets {
+		t.users--
+		t.used = time.Now()
+		if t.gone {
+			p.closeUnused(t)
+		}
 	}
 }
 
-// letGo closes the engines that nobody has asked for since the given time.
+// letGo closes the sources that nobody has asked for since the given time.
 func (p *pool) letGo(since time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, t := range p.targets {
-		if t.Name != "" && t.engine != nil && t.users == 0 && t.used.Before(since) {
+		if t.Name != "" && t.source != nil && t.users == 0 && t.used.Before(since) {
 			level.Info(p.logger).Log("msg", "nobody asks for the target any more: its sessions are closed", "target", t.Name)
 			p.closeUnused(t)
 		}
 	}
 }
 
-// closeUnused closes the target's engine unless a request uses it; the caller
+// closeUnused closes the target's source unless a request uses it; the caller
 // holds the lock. Goodbyes may take seconds, so nobody waits here.
 func (p *pool) closeUnused(t *target) {
-	if t.users > 0 || t.engine == nil {
+	if t.users > 0 || t.source == nil {
 		return
 	}
-	p.closing.Go(t.engine.Close)
-	t.engine = nil
+	p.closing.Go(t.source.Close)
+	t.source = nil
 }
 
-// close closes all engines, also those in use, and waits for them and their users.
+// close closes all sources, also those in use, and waits for them and their users.
 func (p *pool) close() {
 	p.mu.Lock()
 	p.closed = true
 	for _, t := range p.targets {
-		if t.engine != nil {
-			p.closing.Go(t.engine.Close)
-			t.engine = nil
+		if t.source != nil {
+			p.closing.Go(t.source.Close)
+			t.source = nil
 		}
 	}
 	p.mu.Unlock()

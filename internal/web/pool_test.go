@@ -39,7 +39,7 @@ func TestPool(t *testing.T) {
 	p := newPool(t.Context(), watch(), log.NewNopLogger(), &main)
 	p.set(loadedTargets("a", "b"))
 	later := func() time.Time { return time.Now().Add(time.Hour) }
-	borrow := func(name string) *target {
+	borrow := func(name string) *lent {
 		t.Helper()
 		got, err := p.borrow(name)
 		if err != nil {
@@ -47,14 +47,15 @@ func TestPool(t *testing.T) {
 		}
 		return got
 	}
-	a := borrow("a")
-	first := a.engine
+	lentA := borrow("a")
+	a := lentA.targets[0]
+	first := a.source
 	p.letGo(later())
-	if a.engine != first {
+	if a.source != first {
 		t.Error("an engine in use was let go")
 	}
 	p.set(loadedTargets("b", "a"))
-	if again := borrow("a"); again != a {
+	if again := borrow("a"); again.targets[0] != a {
 		t.Error("a reload made a new target of one written as before")
 	} else {
 		p.giveBack(again)
@@ -63,11 +64,11 @@ func TestPool(t *testing.T) {
 	if _, err := p.borrow("a"); err != errUnknown {
 		t.Errorf("a removed target: %v", err)
 	}
-	if a.engine != first {
+	if a.source != first {
 		t.Error("a reload closed an engine in use")
 	}
-	p.giveBack(a)
-	if a.engine != nil {
+	p.giveBack(lentA)
+	if a.source != nil {
 		t.Error("the last user of a removed target left its engine open")
 	}
 	server := borrow("")
@@ -75,8 +76,8 @@ func TestPool(t *testing.T) {
 	b := borrow("b")
 	p.giveBack(b)
 	p.letGo(later())
-	if b.engine != nil || server.engine == nil {
-		t.Errorf("let go: b %v, the server of /metrics %v", b.engine == nil, server.engine == nil)
+	if b.targets[0].source != nil || server.targets[0].source == nil {
+		t.Errorf("let go: b %v, the server of /metrics %v", b.targets[0].source == nil, server.targets[0].source == nil)
 	}
 	p.close()
 	if _, err := p.borrow("b"); err != errClosed {

@@ -3,11 +3,13 @@ package web
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-kit/log"
 
 	"github.com/pgvigil/pgvigil/internal/config"
+	"github.com/pgvigil/pgvigil/internal/pgbouncer"
 	"github.com/pgvigil/pgvigil/internal/postgres"
 	"github.com/pgvigil/pgvigil/internal/scrape"
 	"github.com/pgvigil/pgvigil/internal/spec"
@@ -60,15 +62,36 @@ func (w Watch) enabled(t config.Target) map[string]bool {
 	return on
 }
 
-// open returns an engine for a target. Nothing is sent to the server yet.
-func (w Watch) open(ctx context.Context, t config.Target, logger log.Logger) (*scrape.Engine, error) {
-	enabled := w.enabled(t)
-	var collectors []spec.Collector
-	for _, c := range w.Collectors {
-		if enabled[c.Flag()] {
-			collectors = append(collectors, c)
-		}
+// open returns what scrapes a target. Nothing is sent yet.
+func (w Watch) open(ctx context.Context, t config.Target, logger log.Logger) (source, error) {
+	if t.Name != "" {
+		logger = log.With(logger, "target", t.Name)
 	}
+	if t.Kind == config.PgBouncer {
+		return w.openPooler(ctx, t, logger)
+	}
+	return w.openServer(ctx, t, logger)
+}
+
+// chosen returns the collectors of a source that are on for a target.
+func (w Watch) chosen(source spec.Source, t config.Target) []spec.Collector {
+	enabled := w.enabled(t)
+	return slices.DeleteFunc(spec.From(source, w.Collectors), func(c spec.Collector) bool { return !enabled[c.Flag()] })
+}
+
+func (w Watch) openPooler(ctx context.Context, t config.Target, logger log.Logger) (source, error) {
+	collectors := w.chosen(spec.PgBouncer, t)
+	way := t.Conn.Config()
+	way.ConnectTimeout = w.ConnectTimeout
+	console, err := pgbouncer.New(way, collectors)
+	if err != nil {
+		return nil, err
+	}
+	return scrape.NewPooler(ctx, console, scrape.OutsideOptions{Collectors: collectors, MaxSeries: w.MaxSeries, Logger: logger}), nil
+}
+
+func (w Watch) openServer(ctx context.Context, t config.Target, logger log.Logger) (source, error) {
+	collectors := w.chosen(spec.PostgreSQL, t)
 	databases := w.Databases
 	if !t.Databases.IsZero() {
 		databases = t.Databases
@@ -90,9 +113,6 @@ func (w Watch) open(ctx context.Context, t config.Target, logger log.Logger) (*s
 	server, err := postgres.New(way)
 	if err != nil {
 		return nil, err
-	}
-	if t.Name != "" {
-		logger = log.With(logger, "target", t.Name)
 	}
 	return scrape.New(ctx, server, scrape.Options{
 		Collectors: collectors, Watch: watch, Limits: w.Limits, MaxSeries: w.MaxSeries, Share: w.Share, Logger: logger,

@@ -23,7 +23,7 @@ const gatherTimeout = time.Minute
 // gather reads all columns once, through an engine of our own, to have what a
 // page is written from.
 func (b *bench) gather(ctx context.Context) error {
-	collectors := defaults(collector.All())
+	collectors := defaults(spec.From(spec.PostgreSQL, collector.All()))
 	server, err := postgres.New(postgres.Config{
 		ConnString: b.stage.server.DSN(pgtest.Monitor, mainDatabase), Probe: scrape.Probe(collectors),
 	})

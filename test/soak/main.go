@@ -26,6 +26,7 @@ import (
 
 	"github.com/pgvigil/pgvigil/collector"
 	"github.com/pgvigil/pgvigil/internal/pgtest"
+	"github.com/pgvigil/pgvigil/internal/spec"
 	"github.com/pgvigil/pgvigil/test/exporter"
 )
 
@@ -82,7 +83,7 @@ func run(ctx context.Context, w io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	e, err := exporter.Start(ctx, binary, address, srv.DSN(pgtest.Monitor, mainDatabase), flags(collector.All())...)
+	e, err := exporter.Start(ctx, binary, address, srv.DSN(pgtest.Monitor, mainDatabase), flags(spec.From(spec.PostgreSQL, collector.All()))...)
 	if err != nil {
 		return err
 	}
