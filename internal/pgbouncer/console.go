@@ -8,9 +8,7 @@ package pgbouncer
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -163,46 +161,3 @@ func (c *Console) Close(ctx context.Context) {
 	case <-ctx.Done():
 	}
 }
-
-// NoConsoleError says that something answers and is no admin console.
-type NoConsoleError struct {
-	Database string
-	cause    error
-}
-
-// Error tells what to do.
-func (e *NoConsoleError) Error() string {
-	return fmt.Sprintf("database %q is not PgBouncer's admin console: give dbname %s, or leave it out: %v", e.Database, Database, e.cause)
-}
-
-// Unwrap returns what was answered.
-func (e *NoConsoleError) Unwrap() error { return e.cause }
-
-// Reason is other: whoever answers is up and not what was looked for.
-func (e *NoConsoleError) Reason() postgres.Reason { return postgres.ConnectOther }
-
-// refused tells a user whom the console does not let in from other protocol
-// violations, which is the SQLSTATE PgBouncer has for all it refuses.
-func refused(err error) error {
-	if strings.Contains(err.Error(), "not allowed") {
-		return &UserError{cause: err}
-	}
-	return err
-}
-
-// UserError says that the user may log in, and not to the console.
-type UserError struct{ cause error }
-
-// Error tells what to do.
-func (e *UserError) Error() string {
-	return fmt.Sprintf("the user is not in stats_users of pgbouncer.ini: %v", e.cause)
-}
-
-// Unwrap returns what was answered.
-func (e *UserError) Unwrap() error { return e.cause }
-
-// Reason is auth.
-func (e *UserError) Reason() postgres.Reason { return postgres.ConnectAuth }
-
-// errNoKeys says that an answer that should have a row for each key has not.
-var errNoKeys = errors.New("the answer has no column for keys or for values")

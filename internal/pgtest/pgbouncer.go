@@ -29,7 +29,8 @@ const (
 
 // PoolerOptions say what a pooler stands before and in what it differs from the ordinary.
 type PoolerOptions struct {
-	// Databases are connection strings by the name clients ask for.
+	// Databases are connection strings by the name clients ask for; * is any other. PgBouncer 1.18 knows no way to quote
+	// a name, whatever its manual says.
 	Databases map[string]string
 	// Settings override those of the section [pgbouncer].
 	Settings map[string]string
@@ -140,7 +141,7 @@ func (p *Pooler) conf() string {
 	var text strings.Builder
 	text.WriteString("[databases]\n")
 	for _, name := range slices.Sorted(maps.Keys(p.opt.Databases)) {
-		fmt.Fprintf(&text, "\"%s\" = %s\n", strings.ReplaceAll(name, `"`, `""`), p.opt.Databases[name])
+		fmt.Fprintf(&text, "%s = %s\n", name, p.opt.Databases[name])
 	}
 	text.WriteString("[pgbouncer]\n")
 	for _, name := range slices.Sorted(maps.Keys(set)) {
