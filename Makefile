@@ -27,7 +27,7 @@ help: ## List the targets
 build: ## Build bin/pgvigil, a static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pgvigil ./cmd/pgvigil
 
-demo: ## Watch an embedded primary and standby until Ctrl-C, or the server in DATA_SOURCE_NAME
+demo: ## Watch an embedded primary, standby and pooler until Ctrl-C, or the server in DATA_SOURCE_NAME
 	@if [ -z "$$DATA_SOURCE_NAME" ]; then internal/pgtest/install.sh >/dev/null; fi
 	@$(GO) run ./test/demo
 

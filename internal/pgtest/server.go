@@ -1,5 +1,5 @@
-// Package pgtest runs real PostgreSQL servers, of every major that pgvigil supports, for tests, the benchmark and the
-// demo.
+// Package pgtest runs real PostgreSQL servers, of every major that pgvigil supports, and poolers before them, for tests,
+// the benchmark and the demo.
 //
 // A test package starts one server a major, lazily, and shares them:
 //
@@ -12,7 +12,7 @@
 //	}
 //
 // A test that stops, freezes or promotes its server takes its own from New. Start is for programs that are not tests.
-// install.sh fetches the binaries.
+// install.sh fetches the servers; pgbouncer is the system's.
 package pgtest
 
 import (

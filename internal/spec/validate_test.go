@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/pgvigil/pgvigil/internal/spec"
 )
 
@@ -78,6 +80,90 @@ func TestValidate(t *testing.T) {
 	}
 }
 
+// pooled is a pooler's collector with nothing wrong with it.
+func pooled() spec.Collector {
+	return spec.Collector{
+		Name: "pgbouncer_pools", About: "A sound collector.", Source: spec.PgBouncer, Cost: spec.Cost{MaxSeries: 10},
+		Queries: []spec.Query{{SQL: "SHOW POOLS"}}, Answer: &spec.Answer{Unused: []string{"host"}}, Labels: []string{"database"},
+		Metrics: []spec.Metric{{Name: "wait_seconds", Type: spec.Gauge, From: "maxwait + maxwait_us * 1e-6", Help: "Wait."}},
+	}
+}
+
+func TestValidateOutside(t *testing.T) {
+	backup := func() spec.Collector {
+		c := pooled()
+		c.Name, c.Source, c.Queries, c.Answer, c.Metrics[0].From = "backup_wal", spec.Backup, nil, nil, ""
+		return c
+	}
+	for _, c := range []spec.Collector{pooled(), backup()} {
+		if err := spec.Validate(c); err != nil {
+			t.Fatalf("a sound collector: %v", err)
+		}
+	}
+	type spoiler struct {
+		sound func() spec.Collector
+		spoil func(*spec.Collector)
+	}
+	for want, s := range map[string]spoiler{
+		"Name does not begin with pgbouncer": {pooled, func(c *spec.Collector) { c.Name = "pools" }},
+		"Name does not begin with backup":    {backup, func(c *spec.Collector) { c.Name = "backups" }},
+		"Cost.MaxSeries is not set":          {backup, func(c *spec.Collector) { c.Cost.MaxSeries = 0 }},
+		"Cost has more than MaxSeries":       {backup, func(c *spec.Collector) { c.Cost.Timeout = time.Second }},
+		"which are PostgreSQL's":             {pooled, func(c *spec.Collector) { c.Needs.Grant = "GRANT" }},
+		"has not one Query":                  {pooled, func(c *spec.Collector) { c.Queries[0].Since = 14 }},
+		"or is SHOW FDS":                     {pooled, func(c *spec.Collector) { c.Queries[0].SQL = "SHOW FDS" }},
+		`"SHOW POOLS; PAUSE" is not SHOW`:    {pooled, func(c *spec.Collector) { c.Queries[0].SQL = "SHOW POOLS; PAUSE" }},
+		"Answer is not set":                  {pooled, func(c *spec.Collector) { c.Answer = nil }},
+		"needs both Key and Value":           {pooled, func(c *spec.Collector) { c.Answer.Key = "key" }},
+		`column "maxwait" is used and`:       {pooled, func(c *spec.Collector) { c.Answer.Unused = []string{"maxwait"} }},
+		"where a column belongs":             {pooled, func(c *spec.Collector) { c.Metrics[0].From = "max-wait" }},
+		"where a number belongs":             {pooled, func(c *spec.Collector) { c.Metrics[0].From = "maxwait * us" }},
+		"has Queries or Answer":              {backup, func(c *spec.Collector) { c.Queries = []spec.Query{{SQL: "SELECT 1"}} }},
+		"a metric has From":                  {backup, func(c *spec.Collector) { c.Metrics[0].From = "x" }},
+		"only counters end in _total":        {pooled, func(c *spec.Collector) { c.Metrics[0].Name = "waits_total" }},
+	} {
+		t.Run(want, func(t *testing.T) {
+			c := s.sound()
+			s.spoil(&c)
+			if err := spec.Validate(c); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	part := backup()
+	part.Of = "pgbouncer_pools"
+	if err := spec.ValidateAll([]spec.Collector{pooled(), part}); err == nil || !strings.Contains(err.Error(), "Of names a collector of PgBouncer") {
+		t.Errorf("a collector of another source: %v", err)
+	}
+	only := sound()
+	only.Metrics[0].From = "x"
+	if err := spec.Validate(only); err == nil || !strings.Contains(err.Error(), "a metric has From") {
+		t.Errorf("SQL and From: %v", err)
+	}
+}
+
+func TestTerms(t *testing.T) {
+	terms := func(from string) []spec.Term {
+		t.Helper()
+		terms, err := spec.Metric{Name: "m", From: from}.Terms()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return terms
+	}
+	for from, want := range map[string][]spec.Term{
+		"":                   {{Columns: []string{"m"}, Factor: 1}},
+		"1":                  {{Factor: 1}},
+		"new | old":          {{Columns: []string{"new", "old"}, Factor: 1}},
+		"a + b | c * 1e-6":   {{Columns: []string{"a"}, Factor: 1}, {Columns: []string{"b", "c"}, Factor: 1e-6}},
+		"max_wait_us * 1000": {{Columns: []string{"max_wait_us"}, Factor: 1000}},
+	} {
+		if diff := cmp.Diff(want, terms(from)); diff != "" {
+			t.Errorf("%q: %s", from, diff)
+		}
+	}
+}
+
 func TestValidateAll(t *testing.T) {
 	part := sound()
 	part.Name, part.Of = "sound_part", "sound"
@@ -105,6 +191,17 @@ func TestFullName(t *testing.T) {
 		if got := c.FullName(alias); got != want {
 			t.Errorf("FullName(%q) = %q, want %q", alias, got, want)
 		}
+	}
+	for want, c := range map[string]spec.Collector{
+		"pgbouncer_pools_x": {Name: "pgbouncer_pools", Of: "pgbouncer", Source: spec.PgBouncer}, "pgbouncer_x": {Name: "pgbouncer", Source: spec.PgBouncer},
+		"pg_backup_wal_x": {Name: "backup_wal", Of: "backup", Source: spec.Backup}, "pg_backup_x": {Name: "backup", Source: spec.Backup},
+	} {
+		if got := c.FullName("x"); got != want {
+			t.Errorf("%s: got %q, want %q", c.Name, got, want)
+		}
+	}
+	if got := (spec.Collector{Name: "pgbouncer_lists", Source: spec.PgBouncer}).FullName("pgbouncer_up"); got != "pgbouncer_up" {
+		t.Errorf("a whole name became %q", got)
 	}
 }
 

@@ -1,5 +1,5 @@
 // Command demo shows pgvigil at work: on an embedded primary and standby that it
-// starts with a small workload, or on the server that DATA_SOURCE_NAME names. It
+// starts with a small workload, with a pooler between where PgBouncer is installed, or on the server that DATA_SOURCE_NAME names. It
 // stays until Ctrl-C, or for DEMO_SECONDS.
 package main
 
@@ -36,8 +36,9 @@ const (
 	poll      = 200 * time.Millisecond
 )
 
-// target is a server as the exporter serves it.
-type target struct{ name, path string }
+// target is a server or pooler as the exporter serves it; up is the metric that says
+// whether it answers.
+type target struct{ name, path, up string }
 
 func run(ctx context.Context, w io.Writer) (err error) {
 	length, err := duration(os.Getenv("DEMO_SECONDS"))
@@ -56,7 +57,7 @@ func run(ctx context.Context, w io.Writer) (err error) {
 		return err
 	}
 	dsn := os.Getenv("DATA_SOURCE_NAME")
-	targets := []target{{"server", "/metrics"}}
+	targets := []target{{"server", "/metrics", "pg_up"}}
 	var args []string
 	var failed <-chan error // of the workload
 	if dsn == "" {
@@ -67,7 +68,12 @@ func run(ctx context.Context, w io.Writer) (err error) {
 		}
 		defer func() { err = errors.Join(err, st.stop()) }()
 		dsn, failed = st.primaryDSN(), st.failed
-		targets = []target{{"primary", "/metrics"}, {"standby", "/probe?target=standby"}}
+		targets = []target{{"primary", "/metrics", "pg_up"}, {"standby", "/probe?target=standby", "pg_up"}}
+		if st.pooler != nil {
+			targets = append(targets, target{"pooler", "/probe?target=pooler", "pgbouncer_up"})
+		} else {
+			fmt.Fprintln(w, "PgBouncer is not installed, so there is no pooler to see. The package pgbouncer of your system brings it.")
+		}
 		file := filepath.Join(dir, "pgvigil.yml")
 		if err := st.writeConfig(file); err != nil {
 			return err
@@ -125,10 +131,13 @@ func show(ctx context.Context, w io.Writer, e *exporter.Process, targets []targe
 		if err != nil {
 			return err
 		}
-		sessions, _ := page.Value("pgvigil_sessions_open")
-		limit, _ := page.Value("pgvigil_sessions_limit")
-		fmt.Fprintf(w, "  %-8s %s\n           pg_up 1, %d metrics, %d series in %v, %.0f of at most %.0f sessions open\n",
-			t.name, e.URL+t.path, page.Families(), page.Series(), page.Took.Round(100*time.Microsecond), sessions, limit)
+		fmt.Fprintf(w, "  %-8s %s\n           %s 1, %d metrics, %d series in %v",
+			t.name, e.URL+t.path, t.up, page.Families(), page.Series(), page.Took.Round(100*time.Microsecond))
+		if sessions, ok := page.Value("pgvigil_sessions_open"); ok {
+			limit, _ := page.Value("pgvigil_sessions_limit")
+			fmt.Fprintf(w, ", %.0f of at most %.0f sessions open", sessions, limit)
+		}
+		fmt.Fprintln(w)
 	}
 	return nil
 }
@@ -141,7 +150,7 @@ func awaitUp(ctx context.Context, e *exporter.Process, t target) error {
 		if err != nil {
 			return err
 		}
-		if up, _ := page.Value("pg_up"); up == 1 {
+		if up, _ := page.Value(t.up); up == 1 {
 			return nil
 		}
 		select {

@@ -16,6 +16,7 @@ import (
 // stage is a primary and its standby, with a shop at work on the primary.
 type stage struct {
 	primary, standby *pgtest.Server
+	pooler           *pgtest.Pooler // that the shop works through; nil where PgBouncer is not installed
 
 	// failed has the first error of a session of the workload.
 	failed chan error
@@ -47,9 +48,12 @@ func newStage(ctx context.Context) (_ *stage, err error) {
 	if err := st.open(ctx); err != nil {
 		return nil, fmt.Errorf("set up the workload: %w", err)
 	}
+	if err := st.openPooler(ctx); err != nil {
+		return nil, err
+	}
 	for _, r := range routines() {
 		st.wg.Go(func() {
-			if err := r.run(work, st.workloadDSN()); err != nil && work.Err() == nil {
+			if err := r.run(work, st.clientDSN()); err != nil && work.Err() == nil {
 				select {
 				case st.failed <- fmt.Errorf("workload: %s: %w", r.name, err):
 				default: // one is enough
@@ -60,11 +64,14 @@ func newStage(ctx context.Context) (_ *stage, err error) {
 	return st, nil
 }
 
-// stop ends the workload and then the servers, the standby first.
+// stop ends the workload, the pooler and then the servers, the standby first.
 func (st *stage) stop() error {
 	st.cancel()
 	st.wg.Wait()
 	var err error
+	if st.pooler != nil {
+		err = st.pooler.Stop()
+	}
 	for _, srv := range []*pgtest.Server{st.standby, st.primary} {
 		if srv != nil {
 			err = errors.Join(err, srv.Stop())
@@ -80,9 +87,33 @@ func (st *stage) primaryDSN() string { return st.primary.DSN(pgtest.Monitor, "po
 
 func (st *stage) workloadDSN() string { return st.primary.DSN(owner, database) }
 
-// writeConfig writes the exporter's configuration, which names the standby.
+// openPooler starts the pooler before the primary. It has one server connection
+// less than the shop has sessions, so that somebody waits now and then.
+func (st *stage) openPooler(ctx context.Context) (err error) {
+	st.pooler, err = pgtest.StartPooler(ctx, pgtest.PoolerOptions{Databases: map[string]string{
+		database: fmt.Sprintf("host=%s port=%d dbname=%s user=%s pool_size=3", st.primary.Host(), st.primary.Port(), database, owner),
+	}})
+	if errors.Is(err, pgtest.ErrNoPooler) {
+		return nil
+	}
+	return err
+}
+
+// clientDSN is how the shop reaches its database.
+func (st *stage) clientDSN() string {
+	if st.pooler != nil {
+		return st.pooler.DSN(pgtest.PoolerUser, database)
+	}
+	return st.workloadDSN()
+}
+
+// writeConfig writes the exporter's configuration, which names the standby and the
+// pooler.
 func (st *stage) writeConfig(path string) error {
 	text := fmt.Sprintf("targets:\n  - name: standby\n    dsn: %q\n", st.standby.DSN(pgtest.Monitor, "postgres"))
+	if st.pooler != nil {
+		text += fmt.Sprintf("  - name: pooler\n    kind: pgbouncer\n    dsn: %q\n    page: /metrics\n", st.pooler.DSN(pgtest.PoolerStats, "pgbouncer"))
+	}
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return fmt.Errorf("write the exporter's configuration: %w", err)
 	}

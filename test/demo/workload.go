@@ -69,6 +69,8 @@ func (r routine) run(ctx context.Context, dsn string) (err error) {
 	if err != nil {
 		return err
 	}
+	// Through a pooler each transaction may be on another connection, which has no prepared statements.
+	config.DefaultQueryExecMode = pgx.QueryExecModeExec
 	config.RuntimeParams["application_name"] = owner + " " + r.name
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
