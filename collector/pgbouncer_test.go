@@ -38,10 +38,7 @@ func poolerBefore(t *testing.T, srv *pgtest.Server) *pgtest.Pooler {
 func watchPooler(t *testing.T, p *pgtest.Pooler) *scrape.Outside {
 	t.Helper()
 	collectors := spec.From(spec.PgBouncer, collector.All())
-	console, err := pgbouncer.New(postgres.Config{ConnString: p.DSN(pgtest.PoolerStats, "pgbouncer")}, collectors)
-	if err != nil {
-		t.Fatal(err)
-	}
+	console := pgbouncer.New(postgres.Config{ConnString: p.DSN(pgtest.PoolerStats, "pgbouncer")}, collectors)
 	o := scrape.NewPooler(t.Context(), console, scrape.OutsideOptions{Collectors: collectors, Logger: testLogger{t}})
 	t.Cleanup(o.Close)
 	return o

@@ -17,10 +17,7 @@ import (
 
 func console(t *testing.T, config postgres.Config, collectors []spec.Collector) *pgbouncer.Console {
 	t.Helper()
-	c, err := pgbouncer.New(config, collectors)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := pgbouncer.New(config, collectors)
 	t.Cleanup(func() { c.Close(context.WithoutCancel(t.Context())) })
 	return c
 }

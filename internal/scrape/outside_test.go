@@ -48,10 +48,7 @@ func textOf(t *testing.T, s scraper, within time.Duration) string {
 func pooler(t *testing.T, dsn string) *scrape.Outside {
 	t.Helper()
 	collectors := spec.From(spec.PgBouncer, collector.All())
-	console, err := pgbouncer.New(postgres.Config{ConnString: dsn}, collectors)
-	if err != nil {
-		t.Fatal(err)
-	}
+	console := pgbouncer.New(postgres.Config{ConnString: dsn}, collectors)
 	l := &logs{}
 	o := scrape.NewPooler(context.WithoutCancel(t.Context()), console, scrape.OutsideOptions{
 		Collectors: collectors, Logger: log.NewLogfmtLogger(l),
@@ -138,6 +135,8 @@ func TestPoolerRefused(t *testing.T) {
 			lacks(t, text, "wrong")
 		})
 	}
+	// A file of the way in that is not there is a fault of the connect, too.
+	wants(t, textOf(t, pooler(t, "postgresql://u@127.0.0.1:1/?sslmode=verify-ca&sslrootcert=/no/such/file"), deadline), "pgbouncer_up 0", unmet("other", 1))
 	// No database in the way in is the console.
 	wants(t, textOf(t, pooler(t, p.DSN(pgtest.PoolerStats, "")), deadline), "pgbouncer_up 1")
 }

@@ -68,7 +68,7 @@ func (w Watch) open(ctx context.Context, t config.Target, logger log.Logger) (so
 		logger = log.With(logger, "target", t.Name)
 	}
 	if t.Kind == config.PgBouncer {
-		return w.openPooler(ctx, t, logger)
+		return w.openPooler(ctx, t, logger), nil
 	}
 	return w.openServer(ctx, t, logger)
 }
@@ -79,15 +79,13 @@ func (w Watch) chosen(source spec.Source, t config.Target) []spec.Collector {
 	return slices.DeleteFunc(spec.From(source, w.Collectors), func(c spec.Collector) bool { return !enabled[c.Flag()] })
 }
 
-func (w Watch) openPooler(ctx context.Context, t config.Target, logger log.Logger) (source, error) {
+func (w Watch) openPooler(ctx context.Context, t config.Target, logger log.Logger) source {
 	collectors := w.chosen(spec.PgBouncer, t)
 	way := t.Conn.Config()
 	way.ConnectTimeout = w.ConnectTimeout
-	console, err := pgbouncer.New(way, collectors)
-	if err != nil {
-		return nil, err
-	}
-	return scrape.NewPooler(ctx, console, scrape.OutsideOptions{Collectors: collectors, MaxSeries: w.MaxSeries, Logger: logger}), nil
+	return scrape.NewPooler(ctx, pgbouncer.New(way, collectors), scrape.OutsideOptions{
+		Collectors: collectors, MaxSeries: w.MaxSeries, Logger: logger,
+	})
 }
 
 func (w Watch) openServer(ctx context.Context, t config.Target, logger log.Logger) (source, error) {
