@@ -241,7 +241,6 @@ func (o *Outside) take(r *reading, u *unit, rd spec.Reading) {
 		if t.reason != "" {
 			level.Info(o.logger).Log("msg", "collector works again", "collector", u.c.Name)
 		}
-		t.missing = u.lacking(rd.Rows)
 		t.noteSuccess(res)
 		r.results[u] = res
 		return

@@ -35,17 +35,6 @@ func (u *unit) bindNamed(rd spec.Reading) (*result, error) {
 	return r, r.check(u.maxSeries())
 }
 
-// lacking counts the metrics that rows have no column for.
-func (u *unit) lacking(rows *spec.Rows) int {
-	n := 0
-	for _, m := range u.c.Metrics {
-		if _, ok := rows.Find(m.Name, spec.Value); !ok {
-			n++
-		}
-	}
-	return n
-}
-
 // page returns what can be shown of a reading now.
 func (o *Outside) page(r *reading, sel Selection) []page.Family {
 	o.mu.Lock()
@@ -98,9 +87,6 @@ func (o *Outside) tell(own *own, u *unit, res *result) {
 	}
 	if u.c.Source != spec.PgBouncer || res == nil {
 		return
-	}
-	if t.missing > 0 {
-		own.add(ownMissing, float64(t.missing), u.c.Name, "")
 	}
 	own.add(ownUnknown, float64(t.unknown), u.c.Name, "")
 }

@@ -34,7 +34,7 @@ var (
 	ownInterval    = spec.Series{Name: "pgvigil_collector_interval_seconds", Type: spec.Gauge, Labels: []string{"collector"}, Help: "Rhythm in force of a collector that does not run with each scrape."}
 	ownFolded      = spec.Series{Name: "pgvigil_collector_folded", Type: spec.Gauge, Labels: perCollector, Help: "Label sets added up in the series labelled other."}
 	ownGone        = spec.Series{Name: "pgvigil_collector_evicted_total", Type: spec.Counter, Labels: perCollector, Help: "Entries that the server had when it was last asked, and no longer; what they counted after is lost."}
-	ownMissing     = spec.Series{Name: "pgvigil_collector_columns_missing", Type: spec.Gauge, Labels: perCollector, Help: "Columns this server lacks although its version should have them; of a pooler, metrics that its release does not give."}
+	ownMissing     = spec.Series{Name: "pgvigil_collector_columns_missing", Type: spec.Gauge, Labels: perCollector, Help: "Columns this server lacks although its version should have them."}
 	ownSkipped     = spec.Series{Name: "pgvigil_collector_skipped", Type: spec.Gauge, Labels: []string{"collector", "datname", "reason"}, Help: "Collectors that do not run on this server now, by reason."}
 	ownFailures    = spec.Series{Name: "pgvigil_collector_failures_total", Type: spec.Counter, Labels: []string{"collector", "reason"}, Help: "Runs of the collector that failed, by reason."}
 
