@@ -1,0 +1,34 @@
+package backup
+
+import "context"
+
+// reader is how a kind of source is read.
+type reader struct {
+	// program is run where the configuration names no command.
+	program string
+	// look asks what backups there are.
+	look func(ctx context.Context, c Config, run ask) (Report, error)
+	// list asks which segments are archived, for tools whose look does not tell of
+	// gaps, and fills them in; nil for others. It runs at Config.WALInterval, and what
+	// it found is kept meanwhile.
+	list func(ctx context.Context, c Config, run ask, r Report) (Listing, error)
+}
+
+// reader returns how k is read. A kind that nobody knows reads nothing: the
+// configuration takes none.
+func (k Kind) reader() reader {
+	switch k {
+	case PgBackRest:
+		return reader{program: "pgbackrest", look: lookPgBackRest, list: listPgBackRest}
+	case Barman:
+		return reader{program: "barman", look: lookBarman}
+	case WALG:
+		return reader{program: "wal-g", look: lookWALG}
+	case File:
+		return reader{look: func(_ context.Context, c Config, _ ask) (Report, error) { return lookFile(c) }}
+	default:
+		return reader{look: func(context.Context, Config, ask) (Report, error) {
+			return Report{}, unclear("there is no kind %q of backup sources", k)
+		}}
+	}
+}
