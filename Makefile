@@ -62,8 +62,9 @@ fuzz: ## Run every fuzz test for FUZZTIME (10s)
 		$(GO) test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) "$$dir" || exit 1; \
 	done
 
-servers: ## Install the PostgreSQL servers that tests and demo run on, once
+servers: ## Install the PostgreSQL servers that tests and demo run on, and the tools beside them, once
 	@internal/pgtest/install.sh
+	@internal/pgtest/tools.sh
 
 tools: ## Build promtool and staticcheck, once
 	@tools/install.sh

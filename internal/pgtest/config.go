@@ -44,7 +44,7 @@ func (s *Server) conf() string {
 	// These are not for Options to choose.
 	set["listen_addresses"] = host
 	set["port"] = strconv.Itoa(s.port)
-	set["unix_socket_directories"] = ""
+	set["unix_socket_directories"] = s.socketDir()
 
 	escape := strings.NewReplacer(`'`, `''`, `\`, `\\`)
 	var text strings.Builder

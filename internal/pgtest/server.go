@@ -54,6 +54,8 @@ type Options struct {
 	// StandbyOf makes a streaming standby, through a slot and under an application name, both standby1, standby2, …
 	// The upstream must still have its first WAL: create standbys before the data.
 	StandbyOf *Server
+	// Socket makes a Unix socket too, in the server's directory, for programs that know no other way in.
+	Socket bool
 	// Dir is made and used as the server's directory, and stays after Stop for a later Start with the same Dir. Without
 	// it the directory is temporary.
 	Dir string
@@ -323,6 +325,14 @@ func (s *Server) logFile() string { return filepath.Join(s.dir, "server.log") }
 
 // file is a path in the data directory.
 func (s *Server) file(name string) string { return filepath.Join(s.dir, "data", name) }
+
+// socketDir is where the server's Unix socket is, empty without one.
+func (s *Server) socketDir() string {
+	if s.opt.Socket {
+		return s.dir
+	}
+	return ""
+}
 
 // query runs SQL as the superuser and returns its last result's first value as text, "" if it is null or not there.
 func (s *Server) query(ctx context.Context, database, sql string) (string, error) {

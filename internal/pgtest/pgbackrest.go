@@ -1,0 +1,85 @@
+package pgtest
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Stanza is the name of the stanza of a PgBackRest.
+const Stanza = "main"
+
+// A PgBackRest is pgBackRest with a configuration and repositories of its own, which archives and backs up one server.
+type PgBackRest struct {
+	// Server is what it backs up, with data checksums and a socket.
+	Server *Server
+
+	dir, program string
+}
+
+// NewPgBackRest starts a server that archives with pgBackRest and creates its stanza in each of so many repositories.
+// All of it ends with the test. It works with PostgreSQL 10 to 15: Debian's pgBackRest 2.45 refuses newer ones.
+func NewPgBackRest(t testing.TB, major, repositories int) *PgBackRest {
+	t.Helper()
+	b := &PgBackRest{program: Program(t, "pgbackrest")}
+	dir, err := os.MkdirTemp("", "pgtest-") // t.TempDir is closed to the user of the servers
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.dir = dir
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := makeDir(dir); err != nil {
+		t.Fatal(err)
+	}
+	b.Server = New(t, major, Options{
+		InitDB:   []string{"-E", "UTF8", "--locale=" + locale, "--data-checksums"},
+		Settings: map[string]string{"archive_command": strings.Join(b.Command(), " ") + " --stanza=" + Stanza + " archive-push %p"},
+		Socket:   true,
+	})
+	if err := writeFile(b.file("pgbackrest.conf"), b.conf(repositories)); err != nil {
+		t.Fatal(err)
+	}
+	b.Run(t, "stanza-create")
+	return b
+}
+
+func (b *PgBackRest) conf(repositories int) string {
+	var text strings.Builder
+	text.WriteString("[global]\nstart-fast=y\nlog-level-file=off\n")
+	fmt.Fprintf(&text, "lock-path=%s\nspool-path=%[2]s\nlog-path=%[3]s\n", b.file("lock"), b.file("spool"), b.file("log"))
+	for i := range repositories {
+		fmt.Fprintf(&text, "repo%d-path=%s\nrepo%[1]d-retention-full=20\n", i+1, b.Repository(i+1))
+	}
+	fmt.Fprintf(&text, "[%s]\npg1-path=%s\npg1-port=%d\npg1-socket-path=%s\npg1-user=%s\n",
+		Stanza, b.Server.file(""), b.Server.port, b.Server.socketDir(), Superuser)
+	return text.String()
+}
+
+func (b *PgBackRest) file(name string) string { return filepath.Join(b.dir, name) }
+
+// Repository is the path of a repository, by its key.
+func (b *PgBackRest) Repository(key int) string { return b.file(fmt.Sprintf("repo%d", key)) }
+
+// Command is pgBackRest with its configuration, without a command of its own.
+func (b *PgBackRest) Command() []string { return []string{b.program, "--config=" + b.file("pgbackrest.conf")} }
+
+// Run runs a command for the stanza and returns what it printed.
+func (b *PgBackRest) Run(t testing.TB, args ...string) string {
+	t.Helper()
+	out, err := b.run(t, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func (b *PgBackRest) run(t testing.TB, args ...string) (string, error) {
+	argv := append(b.Command(), "--stanza="+Stanza)
+	return runTool(t.Context(), append(argv, args...)...)
+}

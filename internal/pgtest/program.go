@@ -1,0 +1,54 @@
+package pgtest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// toolTimeout bounds a tool that a test waits for.
+const toolTimeout = 2 * time.Minute
+
+// Program returns the path of a program that tools.sh installs. Without it the test is skipped, and in CI it fails.
+func Program(t testing.TB, name string) string {
+	t.Helper()
+	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/bin", "/usr/sbin", "/usr/lib/postgresql/15/bin") {
+		path := filepath.Join(dir, name)
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o111 != 0 {
+			return path
+		}
+	}
+	giveUp := t.Skipf
+	if os.Getenv("CI") != "" {
+		giveUp = t.Fatalf
+	}
+	giveUp("pgtest: %s is not installed: run internal/pgtest/tools.sh as root", name)
+	return ""
+}
+
+// command is a program that runs as the user of the servers, in a process group of its own that ends with ctx, whole.
+func command(ctx context.Context, argv []string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Dir = "/" // our own may be closed to that user
+	cmd.Env = environ()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential(), Setpgid: true}
+	cmd.Cancel = func() error { return kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second
+	return cmd
+}
+
+// runTool runs a program to its end and returns what it printed, on standard output and error together.
+func runTool(ctx context.Context, argv ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, toolTimeout)
+	defer cancel()
+	out, err := command(ctx, argv).CombinedOutput()
+	if err != nil {
+		return string(out), fmt.Errorf("run %s: %w: %s", filepath.Base(argv[0]), err, out)
+	}
+	return string(out), nil
+}
