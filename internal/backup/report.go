@@ -23,7 +23,12 @@ type Report struct {
 	// RestoreProven is when a restore was last tested and found good; zero is
 	// never, as far as is known.
 	RestoreProven time.Time
+	// SegmentSize is the server's wal_segment_size in bytes; 0 is the default.
+	SegmentSize uint64
 }
+
+// DefaultSegmentSize is PostgreSQL's wal_segment_size unless initdb was told another.
+const DefaultSegmentSize = 16 << 20
 
 // Repository is one place with backups of a stanza.
 type Repository struct {
@@ -39,7 +44,8 @@ type Repository struct {
 	Running bool
 	// RunningSince is when the running backup began; zero where that is unknown.
 	RunningSince time.Time
-	// WAL are the archived ranges, one for each timeline, lowest first.
+	// WAL are the archived ranges, one for each timeline, lowest first. Nil says that
+	// the tool does not tell; empty but not nil, that nothing is archived.
 	WAL []WALRange
 }
 
@@ -108,7 +114,8 @@ const (
 // WALRange is what is archived of one timeline.
 type WALRange struct {
 	Timeline uint32
-	// First and Last are the oldest and the newest segment.
+	// First and Last are the oldest and the newest segment. The zero Segment is
+	// unknown.
 	First, Last Segment
 	// Missing are the ranges between that are not there, oldest first. Checked
 	// says whether somebody has looked for such; without, nothing is known.
@@ -118,11 +125,3 @@ type WALRange struct {
 
 // SegmentRange is a range of segments, both ends included.
 type SegmentRange struct{ First, Last Segment }
-
-// Segment is a WAL segment's place: its timeline and its name's other 16 digits.
-// How many bytes that is depends on the server's wal_segment_size.
-type Segment struct {
-	Timeline uint32
-	// Log and Seg are the second and third eight digits of the name.
-	Log, Seg uint32
-}

@@ -27,6 +27,8 @@ type Config struct {
 	// WALInterval is how often all archived segments are listed to find gaps, for
 	// tools whose plain answer does not tell of them; 0 is never.
 	WALInterval time.Duration
+	// SegmentSize is the server's wal_segment_size in bytes; 0 is the default.
+	SegmentSize uint64
 }
 
 // Kind is how a source is read.
@@ -60,6 +62,8 @@ const (
 	ReasonExit    Reason = "exit"    // the program ended with an error and no answer
 	ReasonSize    Reason = "size"    // more output than anybody should read
 	ReasonFormat  Reason = "format"  // an answer that cannot be understood
+	// ReasonRepository is an answer that tells of no repository that can be read.
+	ReasonRepository Reason = "repository"
 )
 
 // LookError says why a look at a source failed.
@@ -77,4 +81,9 @@ func (e *LookError) Unwrap() error { return e.Err }
 // unclear says that an answer cannot be understood.
 func unclear(format string, args ...any) error {
 	return &LookError{Reason: ReasonFormat, Err: fmt.Errorf(format, args...)}
+}
+
+// exited says that a command ended with an error and no answer.
+func exited(command string, status int) error {
+	return &LookError{Reason: ReasonExit, Err: fmt.Errorf("%s ended with exit status %d", command, status)}
 }
