@@ -9,9 +9,11 @@ type reader struct {
 	// look asks what backups there are.
 	look func(ctx context.Context, c Config, run ask) (Report, error)
 	// list asks which segments are archived, for tools whose look does not tell of
-	// gaps, and fills them in; nil for others. It runs at Config.WALInterval, and what
-	// it found is kept meanwhile.
-	list func(ctx context.Context, c Config, run ask, r Report) (Listing, error)
+	// gaps; nil for others. It returns the ranges by repository, runs at
+	// Config.WALInterval, and what it found is kept meanwhile.
+	list func(ctx context.Context, c Config, run ask, r Report) (map[string][]WALRange, error)
+	// failures says that the tool lists backups that have failed. Others forget them.
+	failures bool
 }
 
 // reader returns how k is read. A kind that nobody knows reads nothing: the
@@ -21,11 +23,11 @@ func (k Kind) reader() reader {
 	case PgBackRest:
 		return reader{program: "pgbackrest", look: lookPgBackRest, list: listPgBackRest}
 	case Barman:
-		return reader{program: "barman", look: lookBarman}
+		return reader{program: "barman", look: lookBarman, failures: true}
 	case WALG:
 		return reader{program: "wal-g", look: lookWALG}
 	case File:
-		return reader{look: func(_ context.Context, c Config, _ ask) (Report, error) { return lookFile(c) }}
+		return reader{failures: true, look: func(_ context.Context, c Config, _ ask) (Report, error) { return lookFile(c) }}
 	default:
 		return reader{look: func(context.Context, Config, ask) (Report, error) {
 			return Report{}, unclear("there is no kind %q of backup sources", k)
