@@ -26,9 +26,9 @@ var floors = map[string][]string{
 	"internal/catalog":   {"internal/spec"},
 	"internal/scrape":    {"internal/spec", "internal/postgres", "internal/page"},
 	"internal/backup":    {"internal/spec"},
-	"internal/config":    {"internal/spec", "internal/postgres"},
+	"internal/config":    {"internal/spec", "internal/postgres", "internal/backup"},
 	"internal/pgbouncer": {"internal/spec", "internal/postgres"},
-	"internal/web":       {"internal/spec", "internal/postgres", "internal/pgbouncer", "internal/page", "internal/scrape", "internal/config"},
+	"internal/web":       {"internal/spec", "internal/postgres", "internal/pgbouncer", "internal/backup", "internal/page", "internal/scrape", "internal/config"},
 	"internal/pgtest":    {},
 	"cmd/pgvigil": {
 		"collector", "internal/spec", "internal/postgres", "internal/page", "internal/scrape", "internal/config",
@@ -52,8 +52,8 @@ var owners = map[string][]string{
 	"github.com/alecthomas/kingpin":          {"cmd/pgvigil"},
 	"github.com/prometheus/client_golang":    {"internal/page", "internal/web", "cmd/pgvigil"},
 	"github.com/prometheus/exporter-toolkit": {"internal/web", "cmd/pgvigil"},
-	"github.com/prometheus/common/expfmt":    {"internal/page", "internal/web", "test/bench"},
-	"github.com/go-kit/log":                  {"internal/scrape", "internal/web", "cmd/pgvigil"},
+	"github.com/prometheus/common/expfmt":    {"internal/backup", "internal/page", "internal/web", "test/bench"},
+	"github.com/go-kit/log":                  {"internal/backup", "internal/scrape", "internal/web", "cmd/pgvigil"},
 	"github.com/tjhop/slog-gokit":            {"internal/web"},
 	"go.yaml.in/yaml":                        {"internal/config"},
 }

@@ -1,6 +1,9 @@
 package backup
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // reader is how a kind of source is read.
 type reader struct {
@@ -27,10 +30,38 @@ func (k Kind) reader() reader {
 	case WALG:
 		return reader{program: "wal-g", look: lookWALG}
 	case File:
-		return reader{failures: true, look: func(_ context.Context, c Config, _ ask) (Report, error) { return lookFile(c) }}
+		return reader{failures: true, look: patient(lookFile)}
 	default:
 		return reader{look: func(context.Context, Config, ask) (Report, error) {
 			return Report{}, unclear("there is no kind %q of backup sources", k)
 		}}
+	}
+}
+
+// patient makes a look of one that reads files and knows no deadline: a file server
+// that is away holds it in the kernel. Another is not begun beside it.
+func patient(read func(Config) (Report, error)) func(context.Context, Config, ask) (Report, error) {
+	type result struct {
+		report Report
+		err    error
+	}
+	var left chan result // of the read that was not done in time
+	return func(ctx context.Context, c Config, _ ask) (Report, error) {
+		results := left
+		if results == nil {
+			results = make(chan result, 1)
+			go func() { // ends with the read; left looks after it
+				report, err := read(c)
+				results <- result{report, err}
+			}()
+		}
+		select {
+		case r := <-results:
+			left = nil
+			return r.report, r.err
+		case <-ctx.Done():
+			left = results
+			return Report{}, &LookError{ReasonTimeout, errors.New("the file cannot be read in time")}
+		}
 	}
 }
