@@ -1,10 +1,12 @@
 package pgtest
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -67,7 +69,9 @@ func (b *PgBackRest) file(name string) string { return filepath.Join(b.dir, name
 func (b *PgBackRest) Repository(key int) string { return b.file(fmt.Sprintf("repo%d", key)) }
 
 // Command is pgBackRest with its configuration, without a command of its own.
-func (b *PgBackRest) Command() []string { return []string{b.program, "--config=" + b.file("pgbackrest.conf")} }
+func (b *PgBackRest) Command() []string {
+	return []string{b.program, "--config=" + b.file("pgbackrest.conf")}
+}
 
 // Run runs a command for the stanza and returns what it printed.
 func (b *PgBackRest) Run(t testing.TB, args ...string) string {
@@ -82,4 +86,35 @@ func (b *PgBackRest) Run(t testing.TB, args ...string) string {
 func (b *PgBackRest) run(t testing.TB, args ...string) (string, error) {
 	argv := append(b.Command(), "--stanza="+Stanza)
 	return runTool(t.Context(), append(argv, args...)...)
+}
+
+// Begin begins a command for the stanza. end kills it with all its processes and waits; the test's end does so too.
+func (b *PgBackRest) Begin(t testing.TB, args ...string) (end func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	cmd := command(ctx, append(append(b.Command(), "--stanza="+Stanza), args...))
+	if err := cmd.Start(); err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	end = sync.OnceFunc(func() {
+		cancel()
+		cmd.Wait() // its error is the kill
+	})
+	t.Cleanup(end)
+	return end
+}
+
+// Corrupt spoils a page of a table on disk, so that its checksum no longer fits.
+func (b *PgBackRest) Corrupt(t testing.TB, table string) {
+	t.Helper()
+	b.Server.Exec(t, "CHECKPOINT")
+	f, err := os.OpenFile(b.Server.file(b.Server.Query(t, "postgres", "SELECT pg_relation_filepath('"+table+"')")), os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt([]byte("spoilt"), 4096); err != nil {
+		t.Fatal(err)
+	}
 }
