@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/pgvigil/pgvigil/internal/backup"
 	"github.com/pgvigil/pgvigil/internal/postgres"
 )
 
@@ -19,6 +20,8 @@ import (
 type File struct {
 	// Targets are in the order of the file.
 	Targets []Target
+	// Backups are in the order of the file.
+	Backups []Backup
 	// Warnings are for the log: what works, and should not stay so.
 	Warnings []string
 }
@@ -75,6 +78,17 @@ func (t Target) ShownOn(name string) bool {
 // same differences. A file that they name may have changed meanwhile; what is in
 // it is read again at each connect anyhow.
 func (t Target) Equal(other Target) bool { return reflect.DeepEqual(t, other) }
+
+// Backup is one source of facts about backups.
+type Backup struct {
+	// Config is how it is read.
+	Config backup.Config
+	// Page is the name of the target on whose page it is shown; empty is /metrics.
+	Page string
+}
+
+// Equal reports whether two sources are written alike.
+func (b Backup) Equal(other Backup) bool { return reflect.DeepEqual(b, other) }
 
 // Collectors are differences from the flags, by the names the flags have.
 type Collectors struct {

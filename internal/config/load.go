@@ -30,6 +30,7 @@ func parse(path string, data []byte, flags []string) (File, error) {
 	d := decoder{path: path, flags: flags}
 	var file File
 	var plain *yaml.Node
+	var backups []*writtenBackup
 	if root := d.document(data); root != nil {
 		d.mapping(root, "the file", map[string]field{
 			"targets": func(key string, n *yaml.Node) {
@@ -43,14 +44,26 @@ func parse(path string, data []byte, flags []string) (File, error) {
 				d.unique(n)
 				d.pages(file.Targets, n)
 			},
+			"backups": func(key string, n *yaml.Node) {
+				for _, item := range d.sequence(key, n) {
+					backups = append(backups, d.backup(item))
+				}
+			},
 		})
 	}
+	file.Backups = d.backups(backups, file.Targets)
 	if len(d.errs) > 0 {
 		return File{}, errors.Join(d.errs...)
 	}
 	if plain != nil && worldReadable(path) {
 		file.Warnings = append(file.Warnings, fmt.Sprintf(
 			"%s:%d: anybody on this machine can read the password here: chmod o-r the file, or use password_file", path, plain.Line))
+	}
+	for _, w := range backups {
+		if at := w.has["environment"]; at != nil && worldReadable(path) {
+			file.Warnings = append(file.Warnings, fmt.Sprintf(
+				"%s:%d: anybody on this machine can read the environment here: chmod o-r the file", path, at.Line))
+		}
 	}
 	return file, nil
 }
@@ -199,9 +212,14 @@ func (d *decoder) command(into *[]string) field {
 		if strings.ContainsRune(argv[0], filepath.Separator) {
 			argv[0] = d.locate(argv[0])
 		}
-		if _, err := exec.LookPath(argv[0]); err != nil {
-			d.failf(n, "%s: the program cannot be run: %w", key, err)
-		}
+		d.runnable(key, n, argv[0])
+	}
+}
+
+// runnable checks that a program is there.
+func (d *decoder) runnable(key string, n *yaml.Node, program string) {
+	if _, err := exec.LookPath(program); err != nil {
+		d.failf(n, "%s: the program cannot be run: %w", key, err)
 	}
 }
 

@@ -140,10 +140,10 @@ func TestLoadErrors(t *testing.T) {
 		"sslmode":     {`3: target "a": the connection string cannot be read: sslmode must be disable, allow, prefer, require, verify-ca or verify-full`},
 		"syntax":      {"4: not YAML: found unexpected end of stream; put values with special characters between single quotes"},
 		"unknown_key": {`3: unknown key "hots" in a target: it has the keys ` + targetKeys},
-		"unknown_top": {`1: unknown key "servers" in the file: it has the keys targets`},
+		"unknown_top": {`1: unknown key "servers" in the file: it has the keys backups, targets`},
 	}
 	files, err := filepath.Glob("testdata/*.yml")
-	if err != nil || len(files) != len(tests)+2 { // and good.yml and pooler.yml
+	if err != nil || len(files) != len(tests)+2 { // and good.yml and pooler.yml; those of backups have a directory
 		t.Fatalf("%d files for %d tests: %v", len(files), len(tests), err)
 	}
 	for name, want := range tests {
@@ -268,7 +268,11 @@ func FuzzParse(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	for _, path := range files {
+	more, err := filepath.Glob("testdata/backups/*.yml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, path := range append(files, more...) {
 		data, err := os.ReadFile(path)
 		if err != nil {
 			f.Fatal(err)
@@ -300,7 +304,7 @@ func TestDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for key := range strings.SplitSeq(targetKeys, ", ") {
+	for key := range strings.SplitSeq(targetKeys+", "+backupKeys, ", ") {
 		if !strings.Contains(string(guide), "`"+key+"`") {
 			t.Errorf("key %s is not in docs/configuration.md", key)
 		}
