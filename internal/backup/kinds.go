@@ -19,6 +19,16 @@ type reader struct {
 	failures bool
 }
 
+// Kinds returns all there are.
+func Kinds() []Kind { return []Kind{PgBackRest, Barman, WALG, File} }
+
+// Program is what is run for a source that configures no command, empty for a kind
+// that runs none.
+func (k Kind) Program() string { return k.reader().program }
+
+// Lists reports whether a kind lists the archive at an interval of its own.
+func (k Kind) Lists() bool { return k.reader().list != nil }
+
 // reader returns how k is read. A kind that nobody knows reads nothing: the
 // configuration takes none.
 func (k Kind) reader() reader {

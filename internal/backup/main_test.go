@@ -53,8 +53,16 @@ func (l *logged) count(part string) int {
 	return strings.Count(l.text.String(), part)
 }
 
-// samples are the samples of readings by name and labels, as in
-// repository_status{main,1,ok}; tool is left out.
+// told are the samples of what m holds.
+func told(t testing.TB, c Config, listsFailures bool, m *memory, archived []Archived) map[string]float64 {
+	t.Helper()
+	p := newPage()
+	p.add(c, listsFailures, m, archived)
+	return samples(t, p.readings())
+}
+
+// samples are the samples of readings by metric and labels, without the prefix pg_
+// and the label tool, as in backup_repository_status{main,1,ok}.
 func samples(t testing.TB, readings []spec.Reading) map[string]float64 {
 	t.Helper()
 	out := map[string]float64{}
@@ -71,7 +79,8 @@ func samples(t testing.TB, readings []spec.Reading) map[string]float64 {
 			}
 			for _, c := range r.Rows.Columns() {
 				if v := r.Rows.Value(row, c.Name); c.Kind == spec.Value && !spec.IsAbsent(v) {
-					out[c.Name+"{"+strings.Join(labels, ",")+"}"] = v
+					name := spec.Collector{Name: r.Collector, Source: spec.Backup}.FullName(c.Name)
+					out[strings.TrimPrefix(name, "pg_")+"{"+strings.Join(labels, ",")+"}"] = v
 				}
 			}
 		}
@@ -99,7 +108,7 @@ func (w watched) after(t testing.TB) map[string]float64 {
 	})
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return samples(t, rows(w.config, w.read.failures, &w.memory, w.Watcher.archived))
+	return told(t, w.config, w.read.failures, &w.memory, w.archived)
 }
 
 // expect compares samples; one that is wanted to be absent has the value absent.

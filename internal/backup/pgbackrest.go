@@ -41,8 +41,9 @@ type (
 		Status  infoStatus    `json:"status"`
 	}
 	infoDB struct {
-		ID  int `json:"id"`
-		Key int `json:"repo-key"`
+		ID     int    `json:"id"`
+		Key    int    `json:"repo-key"`
+		System uint64 `json:"system-id"` // only of stanzas
 	}
 	infoRepo struct {
 		Key    int        `json:"key"`
@@ -127,13 +128,12 @@ func (s infoStanza) repository(r infoRepo) (Repository, error) {
 		Running: s.Status.Lock.Backup.Held,
 		WAL:     []WALRange{},
 	}
-	current := 0
+	here := infoDB{Key: r.Key}
 	for _, db := range s.DB {
-		if db.Key == r.Key {
-			current = max(current, db.ID)
+		if db.Key == r.Key && db.ID >= here.ID {
+			here.ID, out.System = db.ID, db.System
 		}
 	}
-	here := infoDB{ID: current, Key: r.Key}
 	for _, b := range s.Backup {
 		if b.Database != here {
 			continue

@@ -51,7 +51,11 @@ func archived(t *testing.T, srv *pgtest.Server) Archived {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Archived{segment(t, srv.Query(t, "postgres", "SELECT last_archived_wal "+last)), time.UnixMilli(int64(at * 1000))}
+	system, err := strconv.ParseUint(srv.Query(t, "postgres", "SELECT system_identifier FROM pg_control_system()"), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Archived{segment(t, srv.Query(t, "postgres", "SELECT last_archived_wal "+last)), time.UnixMilli(int64(at * 1000)), system}
 }
 
 func TestPgBackRest(t *testing.T) {
@@ -82,9 +86,9 @@ type pgBackRestStage struct {
 
 func (s pgBackRestStage) nothing(t *testing.T) {
 	expect(t, s.w.after(t), map[string]float64{
-		"repository_status{main,1,no_backup}": 1, "repository_status{main,1,ok}": 0, "look_success{main}": 1,
-		"completed{main,1,full}": 0, "last_good_timestamp_seconds{main,1}": spec.Absent(),
-		"oldest_recoverable_timestamp_seconds{main,1}": spec.Absent(), "running{main,1}": 0,
+		"backup_repository_status{main,1,no_backup}": 1, "backup_repository_status{main,1,ok}": 0, "backup_look_success{main}": 1,
+		"backup_completed{main,1,full}": 0, "backup_repository_last_good_timestamp_seconds{main,1}": spec.Absent(),
+		"backup_repository_oldest_recoverable_timestamp_seconds{main,1}": spec.Absent(), "backup_repository_running{main,1}": 0,
 	})
 }
 
@@ -101,16 +105,16 @@ func (s pgBackRestStage) backups(t *testing.T) own {
 		labels := "{main,1," + types[kind] + "}"
 		got := s.w.after(t)
 		expect(t, got, map[string]float64{
-			"last_start_timestamp_seconds" + labels: b.Timestamp.Start, "last_stop_timestamp_seconds" + labels: b.Timestamp.Stop,
-			"last_duration_seconds" + labels: b.Timestamp.Stop - b.Timestamp.Start, "completed" + labels: 1, "last_damaged" + labels: 0,
-			"last_database_bytes" + labels: b.Info.Size, "last_delta_bytes" + labels: b.Info.Delta,
-			"last_repository_bytes" + labels: b.Info.Repository.Size, "last_repository_delta_bytes" + labels: b.Info.Repository.Delta,
-			"last_attempt_failed" + labels: spec.Absent(), "repository_status{main,1,ok}": 1, "look_success{main}": 1,
-			"last_good_timestamp_seconds{main,1}":          b.Timestamp.Stop,
-			"oldest_recoverable_timestamp_seconds{main,1}": first.Timestamp.Stop,
-			"newest_recoverable_timestamp_seconds{main,1}": b.Timestamp.Stop,
-			"recovery_window_seconds{main,1}":              b.Timestamp.Stop - first.Timestamp.Stop,
-			"wal_gaps{main,1,1}":                           0,
+			"backup_last_start_timestamp_seconds" + labels: b.Timestamp.Start, "backup_last_stop_timestamp_seconds" + labels: b.Timestamp.Stop,
+			"backup_last_duration_seconds" + labels: b.Timestamp.Stop - b.Timestamp.Start, "backup_completed" + labels: 1, "backup_last_damaged" + labels: 0,
+			"backup_last_database_bytes" + labels: b.Info.Size, "backup_last_delta_bytes" + labels: b.Info.Delta,
+			"backup_last_repository_bytes" + labels: b.Info.Repository.Size, "backup_last_repository_delta_bytes" + labels: b.Info.Repository.Delta,
+			"backup_last_attempt_failed" + labels: spec.Absent(), "backup_repository_status{main,1,ok}": 1, "backup_look_success{main}": 1,
+			"backup_repository_last_good_timestamp_seconds{main,1}":          b.Timestamp.Stop,
+			"backup_repository_oldest_recoverable_timestamp_seconds{main,1}": first.Timestamp.Stop,
+			"backup_repository_newest_recoverable_timestamp_seconds{main,1}": b.Timestamp.Stop,
+			"backup_repository_recovery_window_seconds{main,1}":              b.Timestamp.Stop - first.Timestamp.Stop,
+			"backup_wal_gaps{main,1,1}":                                      0,
 		})
 	}
 	return first
@@ -122,15 +126,15 @@ func (s pgBackRestStage) running(t *testing.T) {
 	began := time.Now()
 	end := s.Begin(t, "backup", "--type=full", "--no-start-fast")
 	var got map[string]float64
-	until(t, "the running backup is seen", func() bool { got = s.w.after(t); return got["running{main,1}"] == 1 })
-	since := got["running_since_timestamp_seconds{main,1}"]
+	until(t, "the running backup is seen", func() bool { got = s.w.after(t); return got["backup_repository_running{main,1}"] == 1 })
+	since := got["backup_repository_running_since_timestamp_seconds{main,1}"]
 	if since < float64(began.Unix()) || since > float64(time.Now().Unix()+1) {
 		t.Errorf("it runs since %v, and began at %v", since, began.Unix())
 	}
-	expect(t, s.w.after(t), map[string]float64{"running_since_timestamp_seconds{main,1}": since, "completed{main,1,full}": 1})
+	expect(t, s.w.after(t), map[string]float64{"backup_repository_running_since_timestamp_seconds{main,1}": since, "backup_completed{main,1,full}": 1})
 	end()
-	until(t, "the killed backup is gone", func() bool { got = s.w.after(t); return got["running{main,1}"] == 0 })
-	expect(t, got, map[string]float64{"running_since_timestamp_seconds{main,1}": spec.Absent(), "completed{main,1,full}": 1})
+	until(t, "the killed backup is gone", func() bool { got = s.w.after(t); return got["backup_repository_running{main,1}"] == 0 })
+	expect(t, got, map[string]float64{"backup_repository_running_since_timestamp_seconds{main,1}": spec.Absent(), "backup_completed{main,1,full}": 1})
 }
 
 // archiver holds the newest moment against the server's own.
@@ -138,7 +142,7 @@ func (s pgBackRestStage) archiver(t *testing.T) {
 	archive(t, s.Server, 3)
 	a := archived(t, s.Server)
 	s.w.Archived(a)
-	expect(t, s.w.after(t), map[string]float64{"newest_recoverable_timestamp_seconds{main,1}": moment(a.Time)})
+	expect(t, s.w.after(t), map[string]float64{"backup_repository_newest_recoverable_timestamp_seconds{main,1}": moment(a.Time)})
 }
 
 // damaged completes a backup with a page whose checksum does not fit: it is the
@@ -153,9 +157,9 @@ func (s pgBackRestStage) damaged(t *testing.T, first own) {
 		t.Fatal("pgBackRest finds no fault with a spoilt page")
 	}
 	expect(t, s.w.after(t), map[string]float64{
-		"last_stop_timestamp_seconds{main,1,full}": b.Timestamp.Stop, "last_damaged{main,1,full}": 1, "completed{main,1,full}": 2,
-		"last_good_timestamp_seconds{main,1}":          good.Timestamp.Stop,
-		"oldest_recoverable_timestamp_seconds{main,1}": first.Timestamp.Stop,
+		"backup_last_stop_timestamp_seconds{main,1,full}": b.Timestamp.Stop, "backup_last_damaged{main,1,full}": 1, "backup_completed{main,1,full}": 2,
+		"backup_repository_last_good_timestamp_seconds{main,1}":          good.Timestamp.Stop,
+		"backup_repository_oldest_recoverable_timestamp_seconds{main,1}": first.Timestamp.Stop,
 	})
 	s.Server.Exec(t, "DROP TABLE damaged")
 }
@@ -173,8 +177,8 @@ func (s pgBackRestStage) gap(t *testing.T, first own) {
 		t.Fatal(err)
 	}
 	expect(t, s.w.after(t), map[string]float64{
-		"wal_gaps{main,1,1}": 1, "wal_missing_segments{main,1,1}": 1,
-		"oldest_recoverable_timestamp_seconds{main,1}": spec.Absent(), "recovery_window_seconds{main,1}": spec.Absent(),
+		"backup_wal_gaps{main,1,1}": 1, "backup_wal_missing_segments{main,1,1}": 1,
+		"backup_repository_oldest_recoverable_timestamp_seconds{main,1}": spec.Absent(), "backup_repository_recovery_window_seconds{main,1}": spec.Absent(),
 	})
 	s.Run(t, "backup", "--type=full")
 	b := lastBackup(t, s.PgBackRest)
@@ -182,8 +186,8 @@ func (s pgBackRestStage) gap(t *testing.T, first own) {
 		t.Fatalf("backup after the gap: %+v", b)
 	}
 	expect(t, s.w.after(t), map[string]float64{
-		"wal_gaps{main,1,1}": 1, "last_good_timestamp_seconds{main,1}": b.Timestamp.Stop,
-		"oldest_recoverable_timestamp_seconds{main,1}": b.Timestamp.Stop, "newest_recoverable_timestamp_seconds{main,1}": b.Timestamp.Stop,
+		"backup_wal_gaps{main,1,1}": 1, "backup_repository_last_good_timestamp_seconds{main,1}": b.Timestamp.Stop,
+		"backup_repository_oldest_recoverable_timestamp_seconds{main,1}": b.Timestamp.Stop, "backup_repository_newest_recoverable_timestamp_seconds{main,1}": b.Timestamp.Stop,
 	})
 }
 
@@ -196,12 +200,12 @@ func (s pgBackRestStage) away(t *testing.T) {
 	}
 	after := s.w.after(t)
 	expect(t, after, map[string]float64{
-		"repository_status{main,1,ok}": 0, "repository_status{main,1,missing}": 1,
-		"look_success{main}": 0, "look_failures_total{main,repository}": 1, "look_failures_total{main,timeout}": 0,
+		"backup_repository_status{main,1,ok}": 0, "backup_repository_status{main,1,missing}": 1,
+		"backup_look_success{main}": 0, "backup_look_failures_total{main,repository}": 1, "backup_look_failures_total{main,timeout}": 0,
 	})
 	for _, name := range []string{
-		"last_look_timestamp_seconds{main}", "repository_last_look_timestamp_seconds{main,1}", "last_good_timestamp_seconds{main,1}",
-		"oldest_recoverable_timestamp_seconds{main,1}", "completed{main,1,full}", "wal_gaps{main,1,1}",
+		"backup_last_look_timestamp_seconds{main}", "backup_repository_last_look_timestamp_seconds{main,1}", "backup_repository_last_good_timestamp_seconds{main,1}",
+		"backup_repository_oldest_recoverable_timestamp_seconds{main,1}", "backup_completed{main,1,full}", "backup_wal_gaps{main,1,1}",
 	} {
 		expect(t, after, map[string]float64{name: before[name]})
 	}
@@ -209,8 +213,8 @@ func (s pgBackRestStage) away(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := s.w.after(t)
-	expect(t, again, map[string]float64{"repository_status{main,1,ok}": 1, "look_success{main}": 1, "look_failures_total{main,repository}": 1})
-	if again["last_look_timestamp_seconds{main}"] <= before["last_look_timestamp_seconds{main}"] {
+	expect(t, again, map[string]float64{"backup_repository_status{main,1,ok}": 1, "backup_look_success{main}": 1, "backup_look_failures_total{main,repository}": 1})
+	if again["backup_last_look_timestamp_seconds{main}"] <= before["backup_last_look_timestamp_seconds{main}"] {
 		t.Error("the last look does not move again")
 	}
 	if s.w.log.count("succeeds again") != 1 {

@@ -32,7 +32,7 @@ func TestParsePgBackRest(t *testing.T) {
 		Database: 33200212, Delta: 33200212, Stored: 3812897, StoredDelta: 3812897,
 	}
 	want := Report{Tool: "pgbackrest", Stanza: "main", Repositories: []Repository{
-		{Name: "1", Status: StatusOK, WAL: span, Backups: []Backup{
+		{Name: "1", System: 7711101953047924888, Status: StatusOK, WAL: span, Backups: []Backup{
 			full,
 			{
 				Label: "20261122-205354F_20261122-205357D", Prior: full.Label, Type: Differential,
@@ -45,7 +45,7 @@ func TestParsePgBackRest(t *testing.T) {
 				Database: 33953876, Delta: 3571978, Stored: 3863800, StoredDelta: 124467,
 			},
 		}},
-		{Name: "2", Status: StatusOK, WAL: span, Backups: []Backup{{
+		{Name: "2", System: 7711101953047924888, Status: StatusOK, WAL: span, Backups: []Backup{{
 			Label: "20261122-205400F", Type: Full, Start: at(1795380840), Stop: at(1795380843), StartWAL: seg(1, 7), StopWAL: seg(1, 8),
 			Database: 33953876, Delta: 33953876, Stored: 3863803, StoredDelta: 3863803,
 		}}},

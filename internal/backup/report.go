@@ -34,6 +34,8 @@ const DefaultSegmentSize = 16 << 20
 type Repository struct {
 	// Name is pgBackRest's repository key, WAL-G's storage, or empty.
 	Name string
+	// System is the identifier of the cluster that is backed up; 0 is unknown.
+	System uint64
 	// Status is the tool's own judgement, of a fixed set fit for a label.
 	Status Status
 	// Backups are in the order they ended, oldest first; those that run or have

@@ -47,42 +47,41 @@ func (t *table) add(labels []string, values ...float64) {
 	}
 }
 
-// page is all tables of a source.
+// page is the tables of all collectors, with the rows of one source or several.
 type page struct {
 	backups, repositories, status, wal, checks, look, failures *table
 
-	source []string // values of the labels that all have
+	source []string // values of the labels that all have, of the source being added
 }
 
-func newPage(tool, stanza string) *page {
+func newPage() *page {
 	source := []string{"tool", "stanza"}
 	repo := append(source[:2:2], "repo")
 	with := func(labels []string, more string) []string { return append(labels[:len(labels):len(labels)], more) }
 	return &page{
-		source: []string{tool, stanza},
 		backups: newTable("backup", with(repo, "type"), "last_start_timestamp_seconds", "last_stop_timestamp_seconds",
 			"last_duration_seconds", "last_database_bytes", "last_delta_bytes", "last_repository_bytes",
 			"last_repository_delta_bytes", "last_damaged", "last_attempt_failed", "completed"),
 		repositories: newTable("backup_repository", repo, "running", "running_since_timestamp_seconds",
 			"last_good_timestamp_seconds", "oldest_recoverable_timestamp_seconds", "newest_recoverable_timestamp_seconds",
-			"recovery_window_seconds", "repository_last_look_timestamp_seconds", "wal_last_list_timestamp_seconds"),
-		status: newTable("backup_repository_status", with(repo, "status"), "repository_status"),
-		wal: newTable("backup_wal", with(repo, "timeline"), "wal_start_bytes", "wal_end_bytes", "wal_gaps",
-			"wal_missing_segments"),
-		checks: newTable("backup_check", with(source, "check"), "check_success"),
-		look: newTable("backup_look", source, "last_look_timestamp_seconds", "look_success", "look_duration_seconds",
-			"restore_proven_timestamp_seconds"),
-		failures: newTable("backup_look_failures", with(source, "reason"), "look_failures_total"),
+			"recovery_window_seconds", "last_look_timestamp_seconds", "last_wal_list_timestamp_seconds"),
+		status: newTable("backup_status", with(repo, "status"), "pg_backup_repository_status"),
+		wal:    newTable("backup_wal", with(repo, "timeline"), "start_bytes", "end_bytes", "gaps", "missing_segments"),
+		checks: newTable("backup_check", with(source, "check"), "success"),
+		look: newTable("backup_look", source, "pg_backup_last_look_timestamp_seconds", "success", "duration_seconds",
+			"pg_backup_restore_proven_timestamp_seconds"),
+		failures: newTable("backup_look_failures", with(source, "reason"), "pg_backup_look_failures_total"),
 	}
 }
 
-// rows tells what m holds. listsFailures says that the tool lists failed backups.
-func rows(c Config, listsFailures bool, m *memory, archived []Archived) []spec.Reading {
+// add adds what m holds of a source. listsFailures says that the tool lists failed
+// backups.
+func (p *page) add(c Config, listsFailures bool, m *memory, archived []Archived) {
 	tool := m.report.Tool
 	if tool == "" {
 		tool = string(c.Kind)
 	}
-	p := newPage(tool, c.Stanza)
+	p.source = []string{tool, c.Stanza}
 	success, took := spec.Absent(), spec.Absent()
 	if m.done {
 		success, took = truth(m.success), m.took.Seconds()
@@ -99,6 +98,10 @@ func rows(c Config, listsFailures bool, m *memory, archived []Archived) []spec.R
 		p.types(r, listsFailures)
 		p.ranges(r, newGeometry(m.report.SegmentSize))
 	}
+}
+
+// readings are the tables as collectors want them.
+func (p *page) readings() []spec.Reading {
 	var out []spec.Reading
 	for _, t := range []*table{p.backups, p.repositories, p.status, p.wal, p.checks, p.look, p.failures} {
 		out = append(out, spec.Reading{Collector: t.collector, Rows: t.rows, Err: t.err})

@@ -19,8 +19,8 @@ type Config struct {
 	Command []string
 	// Path is what a source of kind file reads.
 	Path string
-	// Environment are variables for the command beside pgvigil's own, as name=value.
-	Environment []string
+	// Environment are variables for the command beside pgvigil's own.
+	Environment Environment
 	// Interval is how often the source is looked at; Timeout bounds one look, all
 	// its commands together.
 	Interval, Timeout time.Duration
@@ -30,6 +30,16 @@ type Config struct {
 	// SegmentSize is the server's wal_segment_size in bytes; 0 is the default.
 	SegmentSize uint64
 }
+
+// Environment are variables as name=value. The values may be secrets: printing
+// them prints stars.
+type Environment []string
+
+// String hides the variables.
+func (Environment) String() string { return "****" }
+
+// GoString hides the variables from %#v.
+func (Environment) GoString() string { return "****" }
 
 // Kind is how a source is read.
 type Kind string

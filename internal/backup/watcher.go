@@ -89,13 +89,16 @@ func (w *Watcher) Archived(a Archived) {
 
 // Read returns what is known, for the collectors of backups, and begins a look
 // where that is due, unless ctx is over. It does not wait.
-func (w *Watcher) Read(ctx context.Context) []spec.Reading {
+func (w *Watcher) Read(ctx context.Context) []spec.Reading { return Group{w}.Read(ctx) }
+
+// add adds what is known to a page, and begins a look where that is due.
+func (w *Watcher) add(ctx context.Context, p *page) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if now := time.Now(); ctx.Err() == nil && now.Sub(w.memory.attempt) >= w.config.Interval {
 		w.begin(now)
 	}
-	return rows(w.config, w.read.failures, &w.memory, w.archived)
+	p.add(w.config, w.read.failures, &w.memory, w.archived)
 }
 
 // begin starts a look unless one is under way. w.mu is held.
@@ -152,7 +155,7 @@ func (w *Watcher) listingDue(now time.Time) bool {
 func (w *Watcher) trim() {
 	for i := len(w.archived) - 1; i > 0; i-- {
 		for _, r := range w.memory.report.Repositories {
-			if newProof(r, w.memory.report.SegmentSize).holds(w.archived[i].Segment) {
+			if newProof(r, w.memory.report.SegmentSize).holds(w.archived[i]) {
 				w.archived = append(w.archived[:0], w.archived[i:]...)
 				return
 			}

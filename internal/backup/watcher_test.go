@@ -70,7 +70,7 @@ func TestFailures(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newStub(t, Config{Timeout: c.timeout})
 			good := s.after(t)
-			expect(t, good, map[string]float64{"look_success{main}": 1, "completed{main,1,full}": 1})
+			expect(t, good, map[string]float64{"backup_look_success{main}": 1, "backup_completed{main,1,full}": 1})
 			switch {
 			case c.script == "gone":
 				if err := os.Remove(filepath.Join(s.dir, "tool")); err != nil {
@@ -87,9 +87,9 @@ func TestFailures(t *testing.T) {
 				if took := time.Since(began); took > 15*time.Second {
 					t.Errorf("a look takes %v", took)
 				}
-				expect(t, got, map[string]float64{"look_success{main}": 0, "look_failures_total{main," + string(c.want) + "}": float64(i + 1)})
+				expect(t, got, map[string]float64{"backup_look_success{main}": 0, "backup_look_failures_total{main," + string(c.want) + "}": float64(i + 1)})
 				for name, v := range good {
-					if strings.HasPrefix(name, "look_") || strings.HasPrefix(name, "repository_status{") {
+					if strings.HasPrefix(name, "backup_look_") || strings.HasPrefix(name, "backup_repository_status{") {
 						continue
 					}
 					expect(t, got, map[string]float64{name: v})
@@ -103,7 +103,7 @@ func TestFailures(t *testing.T) {
 			}
 			s.does(t, "cat "+s.dir+"/answer")
 			s.answers(t, whole)
-			expect(t, s.after(t), map[string]float64{"look_success{main}": 1})
+			expect(t, s.after(t), map[string]float64{"backup_look_success{main}": 1})
 			if s.log.count("succeeds again") != 1 {
 				t.Errorf("the log does not tell of the end: %s", s.log.text.String())
 			}
@@ -185,10 +185,10 @@ func TestReadDoesNotWait(t *testing.T) {
 // TestBeforeTheFirstLook holds that what is not known yet is absent.
 func TestBeforeTheFirstLook(t *testing.T) {
 	m := newMemory()
-	got := samples(t, rows(Config{Kind: Barman, Stanza: "main"}, true, &m, nil))
+	got := told(t, Config{Kind: Barman, Stanza: "main"}, true, &m, nil)
 	want := map[string]float64{}
 	for _, reason := range reasons() {
-		want["look_failures_total{main,"+string(reason)+"}"] = 0
+		want["backup_look_failures_total{main,"+string(reason)+"}"] = 0
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -205,13 +205,13 @@ func TestFailedAttempts(t *testing.T) {
 		Tool: "barman", Stanza: "main", RestoreProven: day(2), Checks: []Check{{"ssh", true}, {"archiver errors", false}},
 		Repositories: []Repository{{Status: StatusOK, Backups: []Backup{b, failed, diff}, Running: true, RunningSince: day(3)}},
 	}}, time.Hour)
-	got := samples(t, rows(Config{Kind: Barman, Stanza: "main"}, true, &m, nil))
+	got := told(t, Config{Kind: Barman, Stanza: "main"}, true, &m, nil)
 	expect(t, got, map[string]float64{
-		"last_attempt_failed{main,,full}": 1, "completed{main,,full}": 1, "last_stop_timestamp_seconds{main,,full}": moment(day(1)),
-		"last_attempt_failed{main,,differential}": 1, "completed{main,,differential}": 0,
-		"last_stop_timestamp_seconds{main,,differential}": spec.Absent(), "completed{main,,incremental}": spec.Absent(),
-		"check_success{main,ssh}": 1, "check_success{main,archiver errors}": 0, "restore_proven_timestamp_seconds{main}": moment(day(2)),
-		"running_since_timestamp_seconds{main,}": moment(day(3)), "newest_recoverable_timestamp_seconds{main,}": moment(day(1)),
+		"backup_last_attempt_failed{main,,full}": 1, "backup_completed{main,,full}": 1, "backup_last_stop_timestamp_seconds{main,,full}": moment(day(1)),
+		"backup_last_attempt_failed{main,,differential}": 1, "backup_completed{main,,differential}": 0,
+		"backup_last_stop_timestamp_seconds{main,,differential}": spec.Absent(), "backup_completed{main,,incremental}": spec.Absent(),
+		"backup_check_success{main,ssh}": 1, "backup_check_success{main,archiver errors}": 0, "backup_restore_proven_timestamp_seconds{main}": moment(day(2)),
+		"backup_repository_running_since_timestamp_seconds{main,}": moment(day(3)), "backup_repository_newest_recoverable_timestamp_seconds{main,}": moment(day(1)),
 	})
 }
 
@@ -260,15 +260,15 @@ func TestListings(t *testing.T) {
 func TestArchivedIsBounded(t *testing.T) {
 	s := newStub(t, Config{})
 	for i := range 3 * maxArchived {
-		s.Archived(Archived{seg(1, uint64(i)), time.Unix(int64(1795380900+i), 0)})
+		s.Archived(Archived{Segment: seg(1, uint64(i)), Time: time.Unix(int64(1795380900+i), 0)})
 		s.Archived(Archived{})
 	}
 	if n := len(s.archived); n != maxArchived {
 		t.Errorf("%d are remembered", n)
 	}
 	s.after(t)
-	s.Archived(Archived{seg(1, 8), time.Unix(1795390000, 0)})
-	expect(t, s.after(t), map[string]float64{"newest_recoverable_timestamp_seconds{main,1}": 1795390000})
+	s.Archived(Archived{Segment: seg(1, 8), Time: time.Unix(1795390000, 0)})
+	expect(t, s.after(t), map[string]float64{"backup_repository_newest_recoverable_timestamp_seconds{main,1}": 1795390000})
 	if n := len(s.archived); n != 1 {
 		t.Errorf("%d are remembered after the last was seen", n)
 	}

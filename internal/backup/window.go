@@ -11,6 +11,9 @@ import (
 type Archived struct {
 	Segment Segment
 	Time    time.Time
+	// System is the server's system identifier; 0 is unknown. The archiver of
+	// another cluster proves nothing.
+	System uint64
 }
 
 // Window is what a repository can be proven to restore. Without a backup that
@@ -72,7 +75,7 @@ func window(r Repository, size uint64, archived []Archived) Window {
 		return w
 	}
 	for _, a := range archived {
-		if p.holds(a.Segment) && a.Time.After(w.Newest) {
+		if p.holds(a) && a.Time.After(w.Newest) {
 			w.Newest = a.Time
 		}
 	}
@@ -82,6 +85,7 @@ func window(r Repository, size uint64, archived []Archived) Window {
 // proof is what a window is derived from.
 type proof struct {
 	geometry
+	system uint64
 	good   []Backup
 	silent bool // the tool tells nothing of the archive
 	ranges []WALRange
@@ -91,7 +95,7 @@ type proof struct {
 }
 
 func newProof(r Repository, size uint64) *proof {
-	p := &proof{geometry: newGeometry(size), good: goodBackups(r.Backups), silent: r.WAL == nil, ranges: r.WAL}
+	p := &proof{geometry: newGeometry(size), system: r.System, good: goodBackups(r.Backups), silent: r.WAL == nil, ranges: r.WAL}
 	// From the last to the first, as WAL only goes on to later timelines.
 	p.onward = make([]bool, len(p.ranges))
 	for i := len(p.ranges) - 1; i >= 0; i-- {
@@ -194,11 +198,13 @@ func (p *proof) unbroken(i int, from, to Segment) bool {
 	return !slices.ContainsFunc(r.Missing, func(m SegmentRange) bool { return p.place(m.First) <= z && p.place(m.Last) >= a })
 }
 
-// holds reports whether a segment is archived of the timeline that WAL goes to.
-func (p *proof) holds(s Segment) bool {
-	if len(p.ranges) == 0 {
+// holds reports whether what the server archived is there, and on the timeline
+// that WAL goes to.
+func (p *proof) holds(a Archived) bool {
+	other := a.System != 0 && p.system != 0 && a.System != p.system
+	if len(p.ranges) == 0 || other {
 		return false
 	}
-	i := len(p.ranges) - 1
+	i, s := len(p.ranges)-1, a.Segment
 	return s.Timeline == p.ranges[i].Timeline && !p.ranges[i].Last.IsZero() && p.unbroken(i, s, s)
 }

@@ -96,11 +96,12 @@ func TestWindow(t *testing.T) {
 		"gap after the newest":       {backups: []Backup{one, full(1, 2)}, wal: []WALRange{wal(1, 1, 50, 30)}, want: Window{LastGood: day(2)}},
 		"two gaps":                   {backups: []Backup{one, full(1, 2), full(1, 3), full(1, 4)}, wal: []WALRange{wal(1, 1, 50, 15, 25)}, want: from(3, 4, 4)},
 		"unlisted range":             {backups: []Backup{one}, wal: []WALRange{{Timeline: 1, First: seg(1, 1), Last: seg(1, 50)}}, want: from(1, 1, 1)},
-		"archiver":                   {backups: []Backup{one}, wal: []WALRange{wal(1, 1, 50)}, archived: []Archived{{seg(1, 50), day(9)}}, want: from(1, 9, 1)},
-		"archiver ahead of the look": {backups: []Backup{one}, wal: []WALRange{wal(1, 1, 50)}, archived: []Archived{{seg(1, 49), day(8)}, {seg(1, 51), day(9)}}, want: from(1, 8, 1)},
-		"archiver elsewhere":         {backups: []Backup{one}, wal: []WALRange{wal(1, 1, 50)}, archived: []Archived{{seg(2, 40), day(9)}, {}}, want: from(1, 1, 1)},
-		"archiver before the backup": {backups: []Backup{one}, wal: []WALRange{wal(1, 1, 50)}, archived: []Archived{{seg(1, 5), day(1).Add(-time.Hour)}}, want: from(1, 1, 1)},
-		"archiver and no window":     {backups: []Backup{one}, wal: []WALRange{wal(1, 1, 50, 30)}, archived: []Archived{{seg(1, 50), day(9)}}, want: Window{LastGood: day(1)}},
+		"archiver":                   {backups: []Backup{one}, wal: []WALRange{wal(1, 1, 50)}, archived: []Archived{{Segment: seg(1, 50), Time: day(9)}}, want: from(1, 9, 1)},
+		"archiver ahead of the look": {backups: []Backup{one}, wal: []WALRange{wal(1, 1, 50)}, archived: []Archived{{Segment: seg(1, 49), Time: day(8)}, {Segment: seg(1, 51), Time: day(9)}}, want: from(1, 8, 1)},
+		"archiver elsewhere":         {backups: []Backup{one}, wal: []WALRange{wal(1, 1, 50)}, archived: []Archived{{Segment: seg(2, 40), Time: day(9)}, {}}, want: from(1, 1, 1)},
+		"archiver before the backup": {backups: []Backup{one}, wal: []WALRange{wal(1, 1, 50)}, archived: []Archived{{Segment: seg(1, 5), Time: day(1).Add(-time.Hour)}}, want: from(1, 1, 1)},
+		"archiver of another":        {backups: []Backup{one}, wal: []WALRange{wal(1, 1, 50)}, archived: []Archived{{seg(1, 50), day(9), 12}}, want: from(1, 1, 1)},
+		"archiver and no window":     {backups: []Backup{one}, wal: []WALRange{wal(1, 1, 50, 30)}, archived: []Archived{{Segment: seg(1, 50), Time: day(9)}}, want: Window{LastGood: day(1)}},
 
 		"switch of timeline":           {backups: []Backup{one}, wal: []WALRange{wal(1, 1, 29), wal(2, 30, 50)}, want: from(1, 1, 1)},
 		"switch, partial archived":     {backups: []Backup{one}, wal: []WALRange{wal(1, 1, 30), wal(2, 30, 50)}, want: from(1, 1, 1)},
@@ -121,7 +122,7 @@ func TestWindow(t *testing.T) {
 		"a timeline from the very 0th": {backups: []Backup{one}, wal: []WALRange{wal(1, 1, 50), wal(2, 0, 50)}, want: Window{LastGood: day(1)}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := window(Repository{Backups: c.backups, WAL: c.wal}, 0, c.archived)
+			got := window(Repository{Backups: c.backups, WAL: c.wal, System: 11}, 0, c.archived)
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Error(diff)
 			}

@@ -1,0 +1,37 @@
+package backup
+
+import (
+	"context"
+
+	"github.com/pgvigil/pgvigil/internal/spec"
+)
+
+// Group is the sources of one page, which read as one: a collector's rows are those
+// of all of them.
+type Group []*Watcher
+
+// Read is as a Watcher's.
+func (g Group) Read(ctx context.Context) []spec.Reading {
+	p := newPage()
+	for _, w := range g {
+		w.add(ctx, p)
+	}
+	return p.readings()
+}
+
+// Archived takes note of a success of the archiver of the page's server.
+func (g Group) Archived(a Archived) {
+	for _, w := range g {
+		w.Archived(a)
+	}
+}
+
+// Close ends all sources at once, and waits for them.
+func (g Group) Close() {
+	for _, w := range g {
+		w.cancel()
+	}
+	for _, w := range g {
+		w.Close()
+	}
+}
