@@ -17,9 +17,9 @@ import (
 var segmentFile = regexp.MustCompile(`^[0-9.]+-([0-9]+)/[0-9A-F]{16}/([0-9A-F]{24})-[0-9a-f]{40}(\.[a-z0-9]+)?$`)
 
 // listPgBackRest lists the archive of each repository that can be read. info only
-// tells its first and last segment. 2.45 lists 10 000 segments of a directory in
-// 0.2 s; object stores take a request for each thousand. A segment takes 90 bytes
-// of the answer.
+// tells its first and last segment. 2.45 lists 100 000 segments (1.6 TB of WAL) of
+// a local directory in 4 s, of that 0.7 s of its own; object stores take a request
+// for each thousand. A segment takes 91 bytes of the answer.
 func listPgBackRest(ctx context.Context, c Config, run ask, r Report) (map[string][]WALRange, error) {
 	listed := map[string][]WALRange{}
 	for _, repository := range r.Repositories {

@@ -120,9 +120,10 @@ func (s pgBackRestStage) backups(t *testing.T) own {
 	return first
 }
 
-// running holds a backup at its beginning: it waits for a checkpoint, which comes
-// every five minutes. Then it is killed, and leaves no trace but its absence.
+// running holds a backup at its beginning: it waits for a checkpoint that takes its
+// time, a tenth of a second a page. Then it is killed, and leaves no trace.
 func (s pgBackRestStage) running(t *testing.T) {
+	s.Server.Exec(t, "CREATE TABLE pages (t text)", "INSERT INTO pages SELECT repeat('x', 1000) FROM generate_series(1, 7000)")
 	began := time.Now()
 	end := s.Begin(t, "backup", "--type=full", "--no-start-fast")
 	var got map[string]float64
