@@ -27,12 +27,12 @@ var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // writtenBackup is a source of backups as the file has it.
 type writtenBackup struct {
-	node         *yaml.Node
-	kind, server string
-	config       backup.Config
-	page         string
-	sound        bool                  // nothing was wrong with it
-	has          map[string]*yaml.Node // values by key
+	node   *yaml.Node
+	server string
+	config backup.Config
+	page   string
+	sound  bool                  // nothing was wrong with it
+	has    map[string]*yaml.Node // values by key
 }
 
 // backup reads one source. Whether it is the only one of its name, and has a page,
