@@ -42,7 +42,7 @@ func (d *decoder) backup(n *yaml.Node) *writtenBackup {
 	w := &writtenBackup{node: follow(n)}
 	c := &w.config
 	w.has = d.mapping(n, "a source of backups", map[string]field{
-		"kind":             d.kind(&c.Kind),
+		"kind":             d.backupKind(&c.Kind),
 		"stanza":           d.text(&c.Stanza),
 		"server":           d.text(&w.server),
 		"command":          d.command(&c.Command),
@@ -56,7 +56,7 @@ func (d *decoder) backup(n *yaml.Node) *writtenBackup {
 	})
 	// What follows on a fault would only say the same in other words.
 	if len(d.errs) == before {
-		d.checkKind(w)
+		d.checkBackupKind(w)
 	}
 	if len(d.errs) == before {
 		d.checkBackup(w)
@@ -65,8 +65,8 @@ func (d *decoder) backup(n *yaml.Node) *writtenBackup {
 	return w
 }
 
-// checkKind checks that a source has the keys of its kind, and no others.
-func (d *decoder) checkKind(w *writtenBackup) {
+// checkBackupKind checks that a source has the keys of its kind, and no others.
+func (d *decoder) checkBackupKind(w *writtenBackup) {
 	c := &w.config
 	if w.has["kind"] == nil {
 		d.failf(w.node, "a source of backups has no kind: give one of %s", kinds())
@@ -162,7 +162,7 @@ func kinds() string {
 	return strings.Join(names, ", ")
 }
 
-func (d *decoder) kind(into *backup.Kind) field {
+func (d *decoder) backupKind(into *backup.Kind) field {
 	return func(key string, n *yaml.Node) {
 		s, ok := d.scalar(key, n)
 		switch {
