@@ -18,6 +18,9 @@ const (
 	// maxStderr and maxLines bound what is kept of standard error for the log.
 	maxStderr = 4 << 10
 	maxLines  = 5
+	// leastSecret is the length from which on a value is kept out of the log: 1 and
+	// yes are no secrets, and stand in many words.
+	leastSecret = 4
 	// closing is how long a command's pipes may stay open when it has ended, or
 	// been killed, because some process outside its group still has them.
 	closing = time.Second
@@ -45,7 +48,7 @@ func newRunner(c Config, base []string) *runner {
 	}
 	r := &runner{argv: argv, environ: environment(base, c.Environment), limit: maxOutput}
 	for _, variable := range c.Environment {
-		if _, value, _ := strings.Cut(variable, "="); value != "" {
+		if _, value, _ := strings.Cut(variable, "="); len(value) >= leastSecret {
 			r.hidden = append(r.hidden, value)
 		}
 	}
@@ -99,7 +102,7 @@ func (r *runner) ask(ctx context.Context, args ...string) (answer, error) {
 		r.left = gone
 		return answer{}, ended(ctx, r.argv[0])
 	}
-	r.said.Write(said.kept)
+	r.said.add(said)
 	if ctx.Err() != nil {
 		return answer{}, ended(ctx, r.argv[0])
 	}
@@ -156,17 +159,23 @@ func ended(ctx context.Context, program string) error {
 }
 
 // forget begins a look: what commands say is kept from here.
-func (r *runner) forget() { r.said.kept = nil }
+func (r *runner) forget() { r.said = stderr{} }
 
 // lines are the last lines that commands have said on standard error, without
 // what the source's environment holds.
 func (r *runner) lines() string {
-	lines := strings.FieldsFunc(strings.ToValidUTF8(string(r.said.kept), "?"), func(c rune) bool { return c == '\n' || c == '\r' })
-	text := strings.Join(lines[max(0, len(lines)-maxLines):], "; ")
+	text := string(r.said.kept)
 	for _, secret := range r.hidden {
+		for i := 1; r.said.cut && i < len(secret); i++ { // it may begin within a secret
+			text = strings.TrimPrefix(text, secret[i:])
+		}
 		text = strings.ReplaceAll(text, secret, "****")
 	}
-	return text
+	if r.said.cut { // as may the first line
+		_, text, _ = strings.Cut(text, "\n")
+	}
+	lines := strings.FieldsFunc(strings.ToValidUTF8(text, "?"), func(c rune) bool { return c == '\n' || c == '\r' })
+	return strings.Join(lines[max(0, len(lines)-maxLines):], "; ")
 }
 
 // output keeps what a command writes up to a limit. It does not embed the
@@ -188,13 +197,25 @@ func (o *output) Write(p []byte) (int, error) {
 }
 
 // stderr keeps the end of what is written to it.
-type stderr struct{ kept []byte }
+type stderr struct {
+	kept []byte
+	cut  bool // what is kept begins within a line
+}
 
 // Write takes p.
 func (s *stderr) Write(p []byte) (int, error) {
 	s.kept = append(s.kept, p...)
 	if over := len(s.kept) - maxStderr; over > 0 {
-		s.kept = append([]byte(nil), s.kept[over:]...)
+		s.kept, s.cut = append([]byte(nil), s.kept[over:]...), true
 	}
 	return len(p), nil
+}
+
+// add takes what another has kept.
+func (s *stderr) add(other *stderr) {
+	if other.cut {
+		s.kept, s.cut = other.kept, true
+		return
+	}
+	s.Write(other.kept)
 }

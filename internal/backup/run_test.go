@@ -60,6 +60,13 @@ func TestStderr(t *testing.T) {
 	if len(r.said.kept) > maxStderr {
 		t.Errorf("%d bytes are kept", len(r.said.kept))
 	}
+	r = script(t, `i=0; while [ $i -lt 1000 ]; do printf '%s ' "$KEY" >&2; i=$((i+1)); done; printf '\n%s\nis $COUNT wrong' "$KEY" >&2`, "KEY=line one\nS3cret", "COUNT=1")
+	if _, err := r.ask(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(r.lines(), "3cret") || !strings.HasSuffix(r.lines(), "****; is $COUNT wrong") {
+		t.Errorf("a secret of two lines, cut: %q", r.lines())
+	}
 	r.forget()
 	if r.lines() != "" {
 		t.Error("what was said before a look is still there")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -153,12 +154,14 @@ func (w *Watcher) listingDue(now time.Time) bool {
 // trim forgets successes of the archiver older than one that the look has seen.
 // w.mu is held.
 func (w *Watcher) trim() {
+	var proofs []*proof
+	for _, r := range w.memory.report.Repositories {
+		proofs = append(proofs, newProof(r, w.memory.report.SegmentSize))
+	}
 	for i := len(w.archived) - 1; i > 0; i-- {
-		for _, r := range w.memory.report.Repositories {
-			if newProof(r, w.memory.report.SegmentSize).holds(w.archived[i]) {
-				w.archived = append(w.archived[:0], w.archived[i:]...)
-				return
-			}
+		if slices.ContainsFunc(proofs, func(p *proof) bool { return p.holds(w.archived[i]) }) {
+			w.archived = append(w.archived[:0], w.archived[i:]...)
+			return
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"time"
@@ -195,7 +196,8 @@ func (p *proof) unbroken(i int, from, to Segment) bool {
 	if a < begin || z > end {
 		return false
 	}
-	return !slices.ContainsFunc(r.Missing, func(m SegmentRange) bool { return p.place(m.First) <= z && p.place(m.Last) >= a })
+	i, _ = slices.BinarySearchFunc(r.Missing, a, func(m SegmentRange, a uint64) int { return cmp.Compare(p.place(m.Last), a) })
+	return i == len(r.Missing) || p.place(r.Missing[i].First) > z
 }
 
 // holds reports whether what the server archived is there, and on the timeline
