@@ -36,7 +36,7 @@ func (k Kind) reader() reader {
 	case PgBackRest:
 		return reader{program: "pgbackrest", look: lookPgBackRest, list: listPgBackRest}
 	case Barman:
-		return reader{program: "barman", look: lookBarman, failures: true}
+		return reader{program: "barman", look: lookBarman, list: listBarman, failures: true}
 	case WALG:
 		return reader{program: "wal-g", look: lookWALG}
 	case File:

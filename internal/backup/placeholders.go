@@ -1,7 +1,3 @@
 package backup
 
-import "context"
-
-func lookBarman(context.Context, Config, ask) (Report, error) { return Report{}, unclear("not yet") }
-func lookWALG(context.Context, Config, ask) (Report, error)   { return Report{}, unclear("not yet") }
-func lookFile(Config) (Report, error)                         { return Report{}, unclear("not yet") }
+func lookFile(Config) (Report, error) { return Report{}, unclear("not yet") }
