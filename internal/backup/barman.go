@@ -19,9 +19,9 @@ const (
 )
 
 // lookBarman asks Barman for the backups of a server, what its check says, and
-// of some backups the details: a command takes half a second, so not of all. They
-// are the oldest and the newest that are complete and, where releases from 3.11
-// on have incremental ones, the newest of each type with all that it rests on.
+// of up to three backups the details: a command takes half a second, so not of all.
+// They are the oldest that is complete and the newest of each type; only releases
+// from 3.11 on have more than one.
 func lookBarman(ctx context.Context, c Config, run ask) (Report, error) {
 	b := barman{server: c.Stanza, run: run}
 	listed, err := b.list(ctx)

@@ -81,8 +81,8 @@ func TestBarmanIncremental(t *testing.T) {
 		{"20240814T060000", "", Full, Done, none},
 		{"20240814T063000", "", Full, Failed, none}, // killed, as another has begun since
 		{"20240814T070000", "", Full, Done, "000000010000000800000040"},
-		{"20240814T080000", "20240814T070000", Incremental, Done, "000000010000000800000048"},
-		{"20240814T090000", "20240814T080000", Incremental, Done, "000000010000000800000050"},
+		{"20240814T080000", "", Incremental, Done, none}, // no details are asked of it
+		{"20240814T090000", "20240814T070000", Incremental, Done, "000000010000000800000050"},
 		{"20240814T100000", "", Full, Running, none},
 	})
 	newest := r.Repositories[0].Backups[5]
@@ -91,6 +91,9 @@ func TestBarmanIncremental(t *testing.T) {
 	differs(t, "WAL", r.Repositories[0].WAL, []WALRange{{
 		Timeline: 1, First: segment(t, "00000001000000080000002C"), Last: segment(t, "000000010000000800000060"),
 	}})
+	if w := window(r.Repositories[0], r.SegmentSize, nil); !w.LastGood.Equal(newest.Stop) {
+		t.Errorf("the incremental backup is not good: %+v", w)
+	}
 	if since := r.Repositories[0].RunningSince; !since.Equal(time.Date(2024, 8, 14, 10, 0, 0, 0, time.Local)) {
 		t.Errorf("running since %v", since)
 	}
@@ -153,7 +156,7 @@ func FuzzBarman(f *testing.F) {
 		[]byte(`{"main":{"base_backup_information":{"begin_time_timestamp":"1767225600","begin_wal":"000000010000000000000009","end_wal":"000000010000000000000009",`+
 			`"end_lsn":"0/A000000","incremental_size_bytes":5},"wal_information":{"last_available":"00000001000000000000000A"}}}`),
 		[]byte(`{"_INFO":["/a/000000010000000000000001","/a/000000010000000000000003","/a/00000002.history"]}`))
-	f.Add([]byte(`{"_ERROR":["no"]}`), []byte(`{}`), []byte(`{"main":{"catalog_information":{"parent_backup_id":"20260101T000000"}}}`), []byte(`{}`))
+	f.Add([]byte(`{"_ERROR":["no"]}`), []byte(`{}`), []byte(`{"main":{"catalog_information":{"root_backup_id":"20260101T000000"}}}`), []byte(`{}`))
 	f.Fuzz(func(t *testing.T, list, check, show, files []byte) {
 		run := fixed(map[string]answer{"list-backup": {out: list}, "check": {out: check}, "show-backup": {out: show}, "list-files": {out: files}})
 		r, err := lookBarman(t.Context(), Config{Stanza: "main"}, run)

@@ -12,10 +12,8 @@ import (
 	"strings"
 )
 
-const (
-	maxShown = 8   // details asked for in one look
-	maxWalks = 200 // backups whose segments are listed, the newest
-)
+// maxWalks bounds the backups whose segments are listed, to the newest.
+const maxWalks = 200
 
 // barmanShown are the details of a complete backup, as show-backup has them.
 type barmanShown struct {
@@ -33,7 +31,10 @@ type barmanShown struct {
 		Own         number `json:"backup_size_bytes"`
 	} `json:"base_backup_information"`
 	Catalog struct {
-		Parent string `json:"parent_backup_id"` // of an incremental one
+		// Root is the full backup at the beginning of an incremental one's chain. Barman
+		// removes a backup together with all that rest on it, so those between are there
+		// as long as this one is.
+		Root string `json:"root_backup_id"`
 	} `json:"catalog_information"`
 	WAL struct {
 		// Last is the newest archived segment of the backup's timeline, or of the next
@@ -47,19 +48,13 @@ type barmanShown struct {
 // detail asks for the details of the backups that matter most, and fills them in.
 func (b barman) detail(ctx context.Context, backups []Backup) ([]barmanShown, error) {
 	var details []barmanShown
-	wanted := telling(backups)
-	for i := 0; i < len(wanted) && i < maxShown; i++ {
-		backup := &backups[wanted[i]]
-		shown, err := b.show(ctx, backup.Label)
+	for _, place := range telling(backups) {
+		shown, err := b.show(ctx, backups[place].Label)
 		if err != nil {
 			return nil, err
 		}
-		shown.fill(backup)
+		shown.fill(&backups[place])
 		details = append(details, shown)
-		parent := slices.IndexFunc(backups, func(other Backup) bool { return other.Label == backup.Prior })
-		if parent >= 0 && backups[parent].State == Done && !slices.Contains(wanted, parent) {
-			wanted = append(wanted, parent)
-		}
 	}
 	return details, nil
 }
@@ -114,7 +109,7 @@ func (b barman) show(ctx context.Context, id string) (barmanShown, error) {
 func (s barmanShown) fill(b *Backup) {
 	b.Start = s.Base.BeginTime.moment()
 	b.StartWAL, b.StopWAL = s.begin, s.end
-	b.Prior = s.Catalog.Parent
+	b.Prior = s.Catalog.Root
 	b.Database = s.ClusterSize.bytes()
 	if own := s.Base.Own; own.known {
 		b.StoredDelta = own.bytes()

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"fmt"
 	"regexp"
 	"slices"
 	"time"
@@ -49,7 +48,7 @@ func askWALG(ctx context.Context, run ask, to any, args ...string) error {
 		return err
 	}
 	if a.status != 0 { // and says why on standard error
-		return &LookError{ReasonExit, fmt.Errorf("wal-g %s ended with status %d", args[0], a.status)}
+		return exited("wal-g "+args[0], a.status)
 	}
 	if err := json.Unmarshal(a.out, to); err != nil {
 		return unclear("understand the answer of wal-g %s: %w", args[0], err)

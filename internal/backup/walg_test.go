@@ -101,7 +101,7 @@ func TestWALGForms(t *testing.T) {
 	}
 	t.Run("ends with an error", func(t *testing.T) {
 		_, err := replay(t, WALG, "testdata/wal-g.sh", filepath.Join(t.TempDir(), "none"), walgShow)
-		fails(t, err, ReasonExit, "wal-g backup-list ended with status 1")
+		fails(t, err, ReasonExit, "wal-g backup-list ended with exit status 1")
 	})
 }
 
