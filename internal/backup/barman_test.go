@@ -20,10 +20,10 @@ func TestBarmanRecorded(t *testing.T) {
 		t.Fatalf("repositories: %+v", r.Repositories)
 	}
 	repo := r.Repositories[0]
-	begun := time.Unix(1795381066, 0)
+	begun := time.Date(2026, 11, 22, 20, 57, 46, 107182000, time.UTC)
 	first, last := segment(t, "000000010000000000000009"), segment(t, "00000001000000000000000A")
 	differs(t, "newest", repo.Backups[3], Backup{
-		Label: "20261122T205746", Type: Full, State: Done, Start: begun, Stop: time.Unix(1795381066, 0),
+		Label: "20261122T205746", Type: Full, State: Done, Start: begun, Stop: begun.Add(295522 * time.Microsecond),
 		StartWAL: first, StopWAL: first,
 		Database: spec.Absent(), Delta: spec.Absent(), Stored: 27382264, StoredDelta: 27365800,
 	})
@@ -129,6 +129,7 @@ func TestBarmanUnclear(t *testing.T) {
 		{"no check is made", "check", text(1, `{"main": {}}`), ReasonFormat, "0 checks"},
 		{"a check's status", "check", text(0, `{"main": {"wal": {"status": "WARNING"}}}`), ReasonFormat, "WARNING"},
 		{"no segment", "show-backup", text(0, `{"main": {"base_backup_information": {"begin_wal": "pg_wal"}}}`), ReasonFormat, "pg_wal"},
+		{"a time without its zone", "show-backup", text(0, `{"main": {"base_backup_information": {"end_time": "2026-01-01 00:00:00"}}}`), ReasonFormat, "zone"},
 		{"no WAL", "show-backup", text(0, `{"main": {"wal_information": {"last_available": null}}}`), "", ""},
 		{"numbers and more keys", "list-backup", text(0, `{"_WARNING": ["x"], "other": 1, "main": [{"backup_id": "20260101T000000", "status": "DONE",
 			"end_time_timestamp": 1767225600, "size_bytes": "12", "new": {"a": [1]}}]}`), "", ""},
@@ -153,7 +154,7 @@ func TestBarmanUnclear(t *testing.T) {
 func FuzzBarman(f *testing.F) {
 	f.Add([]byte(`{"main":[{"backup_id":"20260101T000001","status":"FAILED"},{"backup_id":"20260101T000000","status":"DONE","end_time_timestamp":"1767225600","size_bytes":12}]}`),
 		[]byte(`{"main":{"wal_size":{"hint":"","status":"OK"},"a-b":{"status":"FAILED"}}}`),
-		[]byte(`{"main":{"base_backup_information":{"begin_time_timestamp":"1767225600","begin_wal":"000000010000000000000009","end_wal":"000000010000000000000009",`+
+		[]byte(`{"main":{"base_backup_information":{"begin_time":"2026-01-01 00:00:00.5+01:00","begin_wal":"000000010000000000000009","end_wal":"000000010000000000000009",`+
 			`"end_lsn":"0/A000000","incremental_size_bytes":5},"wal_information":{"last_available":"00000001000000000000000A"}}}`),
 		[]byte(`{"_INFO":["/a/000000010000000000000001","/a/000000010000000000000003","/a/00000002.history"]}`))
 	f.Add([]byte(`{"_ERROR":["no"]}`), []byte(`{}`), []byte(`{"main":{"catalog_information":{"root_backup_id":"20260101T000000"}}}`), []byte(`{}`))

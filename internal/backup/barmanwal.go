@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // maxWalks bounds the backups whose segments are listed, to the newest.
@@ -19,11 +20,12 @@ const maxWalks = 200
 type barmanShown struct {
 	ClusterSize number `json:"cluster_size_bytes"` // from 3.11 on
 	Base        struct {
-		BeginTime number `json:"begin_time_timestamp"`
-		BeginWAL  string `json:"begin_wal"`
-		BeginLSN  string `json:"begin_lsn"`
-		EndWAL    string `json:"end_wal"`
-		EndLSN    string `json:"end_lsn"`
+		BeginTime barmanTime `json:"begin_time"`
+		EndTime   barmanTime `json:"end_time"`
+		BeginWAL  string     `json:"begin_wal"`
+		BeginLSN  string     `json:"begin_lsn"`
+		EndWAL    string     `json:"end_wal"`
+		EndLSN    string     `json:"end_lsn"`
 		// What this backup added: a file that rsync found in the backup before is
 		// not copied, but linked. The first is of releases until 3.10, the second of
 		// those from 3.11 on.
@@ -43,6 +45,21 @@ type barmanShown struct {
 	} `json:"wal_information"`
 
 	begin, end, last Segment
+}
+
+// barmanTime is a moment with its zone, as 2026-01-31 12:00:00.5+01:00. Releases
+// before 3.1 count the seconds since 1970, the only other form there is of it, in
+// a wrong zone: by an hour in summer.
+type barmanTime time.Time
+
+// UnmarshalText reads the form that is right in all releases.
+func (b *barmanTime) UnmarshalText(text []byte) error {
+	t, err := time.Parse("2006-01-02 15:04:05Z07:00", string(text))
+	if err != nil {
+		return fmt.Errorf("%.40q is not a time with its zone", text)
+	}
+	*b = barmanTime(t)
+	return nil
 }
 
 // detail asks for the details of the backups that matter most, and fills them in.
@@ -107,7 +124,10 @@ func (b barman) show(ctx context.Context, id string) (barmanShown, error) {
 
 // fill completes a backup of the list.
 func (s barmanShown) fill(b *Backup) {
-	b.Start = s.Base.BeginTime.moment()
+	b.Start = time.Time(s.Base.BeginTime)
+	if end := time.Time(s.Base.EndTime); !end.IsZero() {
+		b.Stop = end
+	}
 	b.StartWAL, b.StopWAL = s.begin, s.end
 	b.Prior = s.Catalog.Root
 	b.Database = s.ClusterSize.bytes()
