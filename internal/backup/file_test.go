@@ -17,11 +17,17 @@ import (
 // lookAt reads a file with this text, of a source with the stanza main.
 func lookAt(t testing.TB, text string) (Report, error) {
 	t.Helper()
+	return lookFile(Config{Kind: File, Stanza: "main", Path: write(t, text)})
+}
+
+// write makes a file of facts.
+func write(t testing.TB, text string) string {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "facts")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return lookFile(Config{Kind: File, Stanza: "main", Path: path})
+	return path
 }
 
 func moment(t testing.TB, text string) time.Time {
@@ -146,6 +152,37 @@ func TestFileNoBackup(t *testing.T) {
 		if err != nil || len(r.Repositories) != 1 || r.Repositories[0].Status != StatusEmpty {
 			t.Errorf("%s: %v: %+v", text, err, r)
 		}
+	}
+}
+
+// TestFileNoWAL holds that nothing archived is told from nothing said of the archive.
+func TestFileNoWAL(t *testing.T) {
+	for text, silent := range map[string]bool{
+		`{"format":1,"backups":[],"wal":[]}`: false,
+		`{"format":1,"backups":[]}`:          true,
+	} {
+		r, err := lookAt(t, text)
+		if err != nil || (r.Repositories[0].WAL == nil) != silent {
+			t.Errorf("%s: %v: %#v", text, err, r.Repositories)
+		}
+	}
+}
+
+// TestFileTextPrior holds that a backup rests on a full one that is older, never on a newer one.
+func TestFileTextPrior(t *testing.T) {
+	r, err := lookAt(t, `backup_last_stop_timestamp_seconds{type="differential"} 1767236400
+backup_last_stop_timestamp_seconds{type="incremental"} 1767409200
+backup_last_stop_timestamp_seconds{type="full"} 1767323000
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[Type]string{}
+	for _, b := range r.Repositories[0].Backups {
+		got[b.Type] = b.Prior
+	}
+	if diff := cmp.Diff(map[Type]string{Differential: "", Full: "", Incremental: "last full"}, got); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -207,8 +207,8 @@ func (f *facts) textLabels(line int, labels []*dto.LabelPair) (t Type, err error
 	return t, nil
 }
 
-// textBackups makes backups of what is told of a type. The form knows neither labels
-// nor which backup rests on which.
+// textBackups makes backups of what is told of a type. The form has no labels; one
+// that is not full is taken to rest on the last full one, if that is older.
 func (f *facts) textBackups(t Type, told textFacts) error {
 	f.hasBackups = true
 	none := spec.Absent()
@@ -219,10 +219,15 @@ func (f *facts) textBackups(t Type, told textFacts) error {
 		if told.stop.Before(told.start) {
 			return f.failf(told.line, "%s{type=%q} is before its start", textStop, t)
 		}
-		f.backups = append(f.backups, Backup{
+		b := Backup{
 			Label: "last " + string(t), Type: t, State: Done, Start: told.start, Stop: told.stop,
 			Database: told.size, Delta: none, Stored: told.stored, StoredDelta: none,
-		})
+		}
+		full := slices.IndexFunc(f.backups, func(o Backup) bool { return o.Type == Full && o.State == Done })
+		if full >= 0 && f.backups[full].Stop.Before(told.stop) {
+			b.Prior = f.backups[full].Label
+		}
+		f.backups = append(f.backups, b)
 	}
 	for _, b := range []Backup{
 		{Label: "failed " + string(t), State: Failed, Stop: told.failure},

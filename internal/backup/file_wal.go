@@ -6,9 +6,10 @@ import (
 	"slices"
 )
 
-// wal reads what is archived of each timeline.
+// wal reads what is archived of each timeline. An empty list says that nothing is,
+// and is not nil.
 func (f *form) wal(key string, n node) []WALRange {
-	var all []WALRange
+	all := []WALRange{}
 	for _, item := range f.list(key, n) {
 		r := f.walRange(item)
 		if slices.ContainsFunc(all, func(o WALRange) bool { return o.Timeline == r.Timeline }) {
