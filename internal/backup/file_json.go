@@ -226,6 +226,9 @@ func (f *form) backup(n node) (Backup, node) {
 	switch {
 	case b.State == Done && !stopped:
 		f.failf(n, "a backup that is done has no \"stop\": add it")
+	case b.State == Failed && b.Start.IsZero() && b.Stop.IsZero():
+		// Whether it is the last one could not be told.
+		f.failf(n, "a backup that failed has neither \"start\" nor \"stop\": add one")
 	case b.State == Running && stopped:
 		f.failf(stop, "stop of a backup that is running: remove it")
 	case stopped && b.Stop.Before(b.Start):

@@ -145,7 +145,7 @@ func TestFileRestoreOnly(t *testing.T) {
 func TestFileNoBackup(t *testing.T) {
 	for _, text := range []string{
 		`{"format":1,"backups":[]}`,
-		`{"format":1,"backups":[{"label":"a","type":"full","state":"failed"}]}`,
+		`{"format":1,"backups":[{"label":"a","type":"full","state":"failed","stop":1767323000}]}`,
 		"backup_last_failure_timestamp_seconds{type=\"full\"} 1767323000\n",
 	} {
 		r, err := lookAt(t, text)

@@ -56,17 +56,18 @@ func TestFileWrong(t *testing.T) {
 		{backups(`{"label":"a","type":"full","state":"ok"}`), ":1: state is not one of done, failed, running"},
 		{backups(backup + ",\n" + backup), ":2: a second backup with the label of line 1"},
 		{backups(`{"label":"a","type":"full","state":"done"}`), `:1: a backup that is done has no "stop"`},
+		{backups(`{"label":"a","type":"full","state":"failed"}`), `:1: a backup that failed has neither "start" nor "stop"`},
 		{backups(`{"label":"a","type":"full","state":"running","stop":1767236400}`), ":1: stop of a backup that is running"},
 		{backups(`{"label":"a","type":"full","state":"done","start":1767236401,"stop":1767236400}`), ":1: stop is before start"},
-		{backups(`{"label":"a","type":"full","state":"failed","prior":"b"}`), ":1: prior of a full backup"},
+		{backups(`{"label":"a","type":"full","state":"failed","stop":1767236400,"prior":"b"}`), ":1: prior of a full backup"},
 		{backups(`{"label":"a","type":"incremental","state":"done","stop":1767236400}`), `:1: a backup that is incremental has no "prior"`},
-		{backups("{\"label\":\"a\",\"type\":\"incremental\",\"state\":\"failed\",\"prior\":\"b\"},\n{\"label\":\"b\",\"type\":\"incremental\",\"state\":\"failed\",\"prior\":\"a\"}"), ":1: the backup rests on itself"},
+		{backups("{\"label\":\"a\",\"type\":\"incremental\",\"state\":\"failed\",\"stop\":1767236400,\"prior\":\"b\"},\n{\"label\":\"b\",\"type\":\"incremental\",\"state\":\"failed\",\"stop\":1767236400,\"prior\":\"a\"}"), ":1: the backup rests on itself"},
 		{backups(`{"label":"a","type":"full","state":"failed","stored_bytes":-1}`), ":1: stored_bytes is not a whole number without quotes"},
 		{backups(`{"label":"a","type":"full","state":"failed","stored_bytes":"1"}`), ":1: stored_bytes is not a whole number without quotes"},
 		{backups(`{"label":"a","type":"full","state":"failed","stored_bytes":1e999}`), ":1: stored_bytes is not a whole number without quotes"},
 		{backups(`{"label":"a","type":"full","state":"failed","damaged":"no"}`), ":1: damaged is neither true nor false"},
 		{backups(`{"label":"a","type":"full","state":"failed","start_wal":"A1"}`), ":1: start_wal is not the name of a WAL segment"},
-		{backups(`{"label":"a","type":"full","state":"failed","start_wal":` + a2 + `,"stop_wal":` + a1 + `}`), ":1: stop_wal is before start_wal"},
+		{backups(`{"label":"a","type":"full","state":"failed","stop":1767236400,"start_wal":` + a2 + `,"stop_wal":` + a1 + `}`), ":1: stop_wal is before start_wal"},
 		// WAL.
 		{wal(`{"timeline":1,"first":` + a1 + `}`), `:1: an item of wal has no "last"`},
 		{wal(`{"timeline":0,"first":` + a1 + `,"last":` + a2 + `}`), ":1: timeline is not a number from 1 to 4294967295"},
@@ -129,7 +130,7 @@ func TestFileTruncated(t *testing.T) {
 }
 
 func FuzzFile(f *testing.F) {
-	f.Add([]byte(`{"format":1,"tool":"t","stanza":"main","repository":"r","restore_proven":"2026-01-01T00:00:00Z","backups":[{"label":"a","type":"full","state":"done","start":1767236400,"stop":1767236400,"stored_bytes":1,"damaged":true},{"label":"b","type":"incremental","state":"failed","prior":"a"}],"wal":[{"timeline":1,"first":"0000000100000000000000A1","last":"0000000100000000000000A3","missing":[["0000000100000000000000A2","0000000100000000000000A2"]]}]}`))
+	f.Add([]byte(`{"format":1,"tool":"t","stanza":"main","repository":"r","restore_proven":"2026-01-01T00:00:00Z","backups":[{"label":"a","type":"full","state":"done","start":1767236400,"stop":1767236400,"stored_bytes":1,"damaged":true},{"label":"b","type":"incremental","state":"failed","stop":1767236400,"prior":"a"}],"wal":[{"timeline":1,"first":"0000000100000000000000A1","last":"0000000100000000000000A3","missing":[["0000000100000000000000A2","0000000100000000000000A2"]]}]}`))
 	f.Add([]byte("# TYPE backup_last_stop_timestamp_seconds gauge\nbackup_last_stop_timestamp_seconds{type=\"full\",tool=\"t\"} 1767236400\nrestore_proven_timestamp_seconds 1767268800\n"))
 	f.Add([]byte("# TYPE a histogram\na_bucket{le=\"1\"} 2\n"))
 	f.Add([]byte(" \n{"))
