@@ -17,11 +17,11 @@ import (
 // lookAt reads a file with this text, of a source with the stanza main.
 func lookAt(t testing.TB, text string) (Report, error) {
 	t.Helper()
-	return lookFile(Config{Kind: File, Stanza: "main", Path: write(t, text)})
+	return lookFile(Config{Kind: File, Stanza: "main", Path: factsFile(t, text)})
 }
 
-// write makes a file of facts.
-func write(t testing.TB, text string) string {
+// factsFile makes a file of facts.
+func factsFile(t testing.TB, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "facts")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -30,7 +30,7 @@ func write(t testing.TB, text string) string {
 	return path
 }
 
-func moment(t testing.TB, text string) time.Time {
+func rfc(t testing.TB, text string) time.Time {
 	t.Helper()
 	at, err := time.Parse(time.RFC3339, text)
 	if err != nil {
@@ -39,8 +39,8 @@ func moment(t testing.TB, text string) time.Time {
 	return at
 }
 
-// absents compares what spec.Absent returns, which is no number and so never equal.
-var absents = cmp.FilterValues(func(a, b float64) bool { return spec.IsAbsent(a) && spec.IsAbsent(b) },
+// absentIsAbsent compares what spec.Absent returns, which is no number and so never equal.
+var absentIsAbsent = cmp.FilterValues(func(a, b float64) bool { return spec.IsAbsent(a) && spec.IsAbsent(b) },
 	cmp.Comparer(func(_, _ float64) bool { return true }))
 
 func TestFileJSON(t *testing.T) {
@@ -68,17 +68,17 @@ func TestFileJSON(t *testing.T) {
 	none := spec.Absent()
 	seg := func(timeline, low uint32) Segment { return Segment{Timeline: timeline, Log: 0xAA, Seg: low} }
 	want := Report{
-		Tool: "nightly", Stanza: "main", RestoreProven: moment(t, "2026-01-01T12:00:00.5Z"),
+		Tool: "nightly", Stanza: "main", RestoreProven: rfc(t, "2026-01-01T12:00:00.5Z"),
 		Repositories: []Repository{{
-			Name: "nas", Status: StatusOK, Running: true, RunningSince: moment(t, "2026-01-04T02:00:00Z"),
+			Name: "nas", Status: StatusOK, Running: true, RunningSince: rfc(t, "2026-01-04T02:00:00Z"),
 			Backups: []Backup{
-				{Label: "a", Type: Full, Stop: moment(t, "2026-01-01T03:00:00Z"), Database: none, Delta: none, Stored: none, StoredDelta: none},
+				{Label: "a", Type: Full, Stop: rfc(t, "2026-01-01T03:00:00Z"), Database: none, Delta: none, Stored: none, StoredDelta: none},
 				{
-					Label: "b", Type: Incremental, Prior: "a", Start: moment(t, "2026-01-02T02:00:00Z"), Stop: moment(t, "2026-01-02T02:30:00Z"),
+					Label: "b", Type: Incremental, Prior: "a", Start: rfc(t, "2026-01-02T02:00:00Z"), Stop: rfc(t, "2026-01-02T02:30:00Z"),
 					StartWAL: seg(1, 0xF0), StopWAL: seg(1, 0xF2), Database: 1000, Delta: 100, Stored: 500, StoredDelta: 50, Damaged: true,
 				},
-				{Label: "x", Type: Full, State: Failed, Start: moment(t, "2026-01-03T02:00:00Z"), Database: none, Delta: none, Stored: none, StoredDelta: none},
-				{Label: "c", Type: Full, State: Running, Start: moment(t, "2026-01-04T02:00:00Z"), Database: none, Delta: none, Stored: none, StoredDelta: none},
+				{Label: "x", Type: Full, State: Failed, Start: rfc(t, "2026-01-03T02:00:00Z"), Database: none, Delta: none, Stored: none, StoredDelta: none},
+				{Label: "c", Type: Full, State: Running, Start: rfc(t, "2026-01-04T02:00:00Z"), Database: none, Delta: none, Stored: none, StoredDelta: none},
 			},
 			WAL: []WALRange{
 				{
@@ -89,7 +89,7 @@ func TestFileJSON(t *testing.T) {
 			},
 		}},
 	}
-	if diff := cmp.Diff(want, got, absents); diff != "" {
+	if diff := cmp.Diff(want, got, absentIsAbsent); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -109,27 +109,27 @@ restore_proven_timestamp_seconds 1767268800
 	}
 	none := spec.Absent()
 	want := Report{
-		Tool: "nightly", Stanza: "main", RestoreProven: moment(t, "2026-01-01T12:00:00Z"),
+		Tool: "nightly", Stanza: "main", RestoreProven: rfc(t, "2026-01-01T12:00:00Z"),
 		Repositories: []Repository{{
-			Name: "nas", Status: StatusOK, Running: true, RunningSince: moment(t, "2026-01-03T03:00:00Z"),
+			Name: "nas", Status: StatusOK, Running: true, RunningSince: rfc(t, "2026-01-03T03:00:00Z"),
 			Backups: []Backup{
 				{
-					Label: "last full", Type: Full, Start: moment(t, "2026-01-01T02:00:00Z"), Stop: moment(t, "2026-01-01T03:00:00Z"),
+					Label: "last full", Type: Full, Start: rfc(t, "2026-01-01T02:00:00Z"), Stop: rfc(t, "2026-01-01T03:00:00Z"),
 					Database: none, Delta: none, Stored: 500, StoredDelta: none,
 				},
 				{Label: "failed full", Type: Full, State: Failed, Stop: time.Unix(1767323000, 0).UTC(), Database: none, Delta: none, Stored: none, StoredDelta: none},
-				{Label: "running incremental", Type: Incremental, State: Running, Start: moment(t, "2026-01-03T03:00:00Z"), Database: none, Delta: none, Stored: none, StoredDelta: none},
+				{Label: "running incremental", Type: Incremental, State: Running, Start: rfc(t, "2026-01-03T03:00:00Z"), Database: none, Delta: none, Stored: none, StoredDelta: none},
 			},
 		}},
 	}
-	if diff := cmp.Diff(want, got, absents); diff != "" {
+	if diff := cmp.Diff(want, got, absentIsAbsent); diff != "" {
 		t.Error(diff)
 	}
 }
 
 // TestFileRestoreOnly reads what a job writes that knows nothing of backups.
 func TestFileRestoreOnly(t *testing.T) {
-	want := Report{Tool: "file", Stanza: "main", RestoreProven: moment(t, "2026-01-01T12:00:00Z")}
+	want := Report{Tool: "file", Stanza: "main", RestoreProven: rfc(t, "2026-01-01T12:00:00Z")}
 	for _, text := range []string{
 		`{"format":1,"restore_proven":"2026-01-01T12:00:00Z"}`,
 		"restore_proven_timestamp_seconds 1767268800\n",

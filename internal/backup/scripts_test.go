@@ -21,17 +21,17 @@ import (
 	"github.com/pgvigil/pgvigil/internal/pgtest"
 )
 
-// patience bounds each wait of a test.
-const patience = 30 * time.Second
+// scriptPatience bounds each wait of a test.
+const scriptPatience = 30 * time.Second
 
-// A job runs the scripts of docs/backups.md against a server, as the user of the servers.
-type job struct {
+// A scriptJob runs the scripts of docs/backups.md against a server, as the user of the servers.
+type scriptJob struct {
 	dir                   string
 	env                   []string
 	backupFile, proofFile string
 }
 
-func newJob(t *testing.T, srv *pgtest.Server) job {
+func newScriptJob(t *testing.T, srv *pgtest.Server) scriptJob {
 	t.Helper()
 	programs := filepath.Dir(pgtest.Program(t, "pg_basebackup"))
 	clients := filepath.Dir(pgtest.Program(t, "psql"))
@@ -63,7 +63,7 @@ func newJob(t *testing.T, srv *pgtest.Server) job {
 		}
 	}
 	bin := srv.Query(t, "postgres", "SELECT setting FROM pg_config WHERE name = 'BINDIR'")
-	j := job{dir: dir, backupFile: filepath.Join(dir, "facts", "backups.json"), proofFile: filepath.Join(dir, "facts", "restore.json")}
+	j := scriptJob{dir: dir, backupFile: filepath.Join(dir, "facts", "backups.json"), proofFile: filepath.Join(dir, "facts", "restore.json")}
 	j.env = []string{
 		"PATH=" + strings.Join([]string{bin, programs, clients, "/usr/bin", "/bin"}, ":"), "LC_ALL=C.UTF-8", "TZ=UTC",
 		"PGHOST=" + srv.Host(), "PGPORT=" + strconv.Itoa(srv.Port()), "PGUSER=" + pgtest.Superuser,
@@ -73,7 +73,7 @@ func newJob(t *testing.T, srv *pgtest.Server) job {
 }
 
 // start starts a script in a process group of its own, which ends with the test.
-func (j job) start(t *testing.T, name, facts string, env ...string) (*exec.Cmd, *bytes.Buffer) {
+func (j scriptJob) start(t *testing.T, name, facts string, env ...string) (*exec.Cmd, *bytes.Buffer) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
@@ -94,7 +94,7 @@ func (j job) start(t *testing.T, name, facts string, env ...string) (*exec.Cmd, 
 	return cmd, said
 }
 
-func (j job) run(t *testing.T, name, facts string, env ...string) error {
+func (j scriptJob) run(t *testing.T, name, facts string, env ...string) error {
 	t.Helper()
 	cmd, said := j.start(t, name, facts, env...)
 	if err := cmd.Wait(); err != nil {
@@ -104,7 +104,7 @@ func (j job) run(t *testing.T, name, facts string, env ...string) error {
 }
 
 // states returns what became of the backups, oldest first.
-func (j job) states(t *testing.T) ([]State, Repository) {
+func (j scriptJob) states(t *testing.T) ([]State, Repository) {
 	t.Helper()
 	r, err := lookFile(Config{Kind: File, Stanza: "main", Path: j.backupFile})
 	if err != nil {
@@ -120,7 +120,7 @@ func (j job) states(t *testing.T) ([]State, Repository) {
 	return states, r.Repositories[0]
 }
 
-func (j job) expect(t *testing.T, want ...State) Repository {
+func (j scriptJob) expect(t *testing.T, want ...State) Repository {
 	t.Helper()
 	got, repo := j.states(t)
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -129,8 +129,8 @@ func (j job) expect(t *testing.T, want ...State) Repository {
 	return repo
 }
 
-// nextSecond waits until labels of backups are new.
-func nextSecond(t *testing.T) {
+// nextLabel waits until labels of backups are new.
+func nextLabel(t *testing.T) {
 	t.Helper()
 	for now := time.Now().Unix(); time.Now().Unix() == now; {
 		select {
@@ -141,18 +141,18 @@ func nextSecond(t *testing.T) {
 	}
 }
 
-func eventually(t *testing.T, what string, holds func() bool) {
+func awaitScript(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !holds(); {
+	for end := time.Now().Add(scriptPatience); !holds(); {
 		if time.Now().After(end) {
-			t.Fatalf("no %s within %v", what, patience)
+			t.Fatalf("no %s within %v", what, scriptPatience)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
 }
 
 // scripted runs a test on every major that the machine's pg_basebackup takes, each on a server of its own.
-func scripted(t *testing.T, body func(t *testing.T, srv *pgtest.Server, j job)) {
+func scripted(t *testing.T, body func(t *testing.T, srv *pgtest.Server, j scriptJob)) {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), pgtest.Program(t, "pg_basebackup"), "--version").Output()
 	if err != nil {
@@ -169,14 +169,14 @@ func scripted(t *testing.T, body func(t *testing.T, srv *pgtest.Server, j job)) 
 		t.Run(strconv.Itoa(major), func(t *testing.T) {
 			t.Parallel()
 			srv := pgtest.New(t, major, pgtest.Options{})
-			body(t, srv, newJob(t, srv))
+			body(t, srv, newScriptJob(t, srv))
 		})
 	}
 }
 
 // TestScripts runs the documented scripts from a backup to the proof of its restore.
 func TestScripts(t *testing.T) {
-	scripted(t, func(t *testing.T, srv *pgtest.Server, j job) {
+	scripted(t, func(t *testing.T, srv *pgtest.Server, j scriptJob) {
 		srv.Exec(t, "CREATE TABLESPACE elsewhere LOCATION '"+filepath.Join(j.dir, "space")+"'",
 			"CREATE TABLE kept (n int) TABLESPACE elsewhere", "INSERT INTO kept SELECT generate_series(1, 1234)",
 			"ALTER SYSTEM SET archive_command = 'touch "+filepath.Join(j.dir, "archived")+"'")
@@ -230,12 +230,12 @@ func TestScripts(t *testing.T) {
 
 // TestScriptStates looks while the backup script runs, and after it has failed, was killed, or died.
 func TestScriptStates(t *testing.T) {
-	scripted(t, func(t *testing.T, srv *pgtest.Server, j job) {
+	scripted(t, func(t *testing.T, srv *pgtest.Server, j scriptJob) {
 		if err := j.run(t, "base-backup.sh", j.backupFile); err != nil {
 			t.Fatal(err)
 		}
 		first := j.expect(t, Done).Backups[0].Label
-		nextSecond(t)
+		nextLabel(t)
 		if err := j.run(t, "base-backup.sh", j.backupFile, "PGUSER=stranger"); err == nil {
 			t.Error("a backup without a role has succeeded")
 		}
@@ -243,12 +243,12 @@ func TestScriptStates(t *testing.T) {
 
 		// A server that does not answer holds pg_basebackup up.
 		for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
-			nextSecond(t)
+			nextLabel(t)
 			if err := srv.Freeze(); err != nil {
 				t.Fatal(err)
 			}
 			cmd, said := j.start(t, "base-backup.sh", j.backupFile)
-			eventually(t, "running backup", func() bool { _, repo := j.states(t); return repo.Running && !repo.RunningSince.IsZero() })
+			awaitScript(t, "running backup", func() bool { _, repo := j.states(t); return repo.Running && !repo.RunningSince.IsZero() })
 			if err := j.run(t, "base-backup.sh", j.backupFile); err == nil || !strings.Contains(err.Error(), "another one is running") {
 				t.Errorf("a second backup beside: %v", err)
 			}
@@ -266,7 +266,7 @@ func TestScriptStates(t *testing.T) {
 
 		// What died is noticed, and of three good backups the oldest goes.
 		for range 2 {
-			nextSecond(t)
+			nextLabel(t)
 			if err := j.run(t, "base-backup.sh", j.backupFile); err != nil {
 				t.Fatal(err)
 			}
