@@ -11,6 +11,13 @@ func All() []spec.Collector {
 	return []spec.Collector{
 		Autovacuum,
 		AutovacuumTables,
+		Backup,
+		BackupCheck,
+		BackupLook,
+		BackupLookFailures,
+		BackupRepository,
+		BackupStatus,
+		BackupWAL,
 		Bloat,
 		BloatIndexes,
 		BloatIndexesMeasured,

@@ -54,7 +54,6 @@ func Labels() map[string]string {
 		"usename":             "name of the user",
 		"user":                "of a pooler: the user that its servers see",
 		"version":             "the server's or pooler's version as it names itself",
-		"version":             "the server's version as it names itself",
 		"check":               "name of a check of a backup tool on itself",
 		"reason":              "why a look at a backup tool failed: timeout, start, exit, size, format or repository",
 		"repo":                "repository of backups: pgBackRest's key, WAL-G's storage; empty where the tool has one only",

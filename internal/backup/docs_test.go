@@ -34,7 +34,7 @@ func documented(t testing.TB, heading, language string) []string {
 func TestDocumentedFiles(t *testing.T) {
 	examples := append(documented(t, "## A file of your own", "json"), documented(t, "## A file of your own", "text")...)
 	for _, text := range examples {
-		r, err := lookFile(Config{Kind: File, Stanza: "orders", Path: factsFile(t, text)})
+		r, err := lookFile(Config{Kind: File, Tool: "nightly", Stanza: "orders", Path: factsFile(t, text)})
 		if err != nil || r.RestoreProven.IsZero() {
 			t.Errorf("%s\n%v: %+v", text, err, r)
 		}

@@ -27,7 +27,7 @@ func lookFile(c Config) (Report, error) {
 		return Report{}, err
 	}
 	f := facts{path: c.Path, data: data}
-	return f.parse(c.Stanza)
+	return f.parse(c)
 }
 
 // readFacts reads a whole file. It opens without blocking, since a FIFO that nobody
@@ -61,15 +61,15 @@ type facts struct {
 	data []byte
 
 	tool, stanza, repository string
-	stanzaLine               int
+	toolLine, stanzaLine     int
 	hasBackups               bool // though there may be none
 	backups                  []Backup
 	wal                      []WALRange
 	proven                   time.Time
 }
 
-// parse reads the facts of the source with this stanza.
-func (f *facts) parse(stanza string) (Report, error) {
+// parse reads the facts of the source.
+func (f *facts) parse(c Config) (Report, error) {
 	read := f.readText
 	if bytes.HasPrefix(bytes.TrimLeft(f.data, " \t\r\n"), []byte("{")) {
 		read = f.readJSON
@@ -77,7 +77,7 @@ func (f *facts) parse(stanza string) (Report, error) {
 	if err := read(); err != nil {
 		return Report{}, err
 	}
-	return f.report(stanza)
+	return f.report(c)
 }
 
 // halfWritten is what to do about a file that ends too early.
@@ -93,21 +93,22 @@ func (f *facts) failf(line int, format string, args ...any) error {
 }
 
 // report checks what only the whole of the facts tells, and makes them a Report.
-// stanza is the configured one.
-func (f *facts) report(stanza string) (Report, error) {
+// The file may say whose it is, and then must say what the source does.
+func (f *facts) report(c Config) (Report, error) {
+	stanza := c.Stanza
 	if stanza == "" {
 		stanza = f.stanza
 	}
 	if f.stanza != "" && f.stanza != stanza {
 		return Report{}, f.failf(f.stanzaLine, "stanza is not that of the source, %q: is it the file of another server?", stanza)
 	}
+	if f.tool != "" && f.tool != c.Label() {
+		return Report{}, f.failf(f.toolLine, "tool is not that of the source, %q: write tool: %s there", c.Label(), f.tool)
+	}
 	if !f.hasBackups && f.proven.IsZero() {
 		return Report{}, f.failf(0, "it tells neither of backups nor of a restore: see docs/backups.md")
 	}
-	r := Report{Tool: f.tool, Stanza: stanza, RestoreProven: f.proven}
-	if r.Tool == "" {
-		r.Tool = string(File)
-	}
+	r := Report{Tool: c.Label(), Stanza: stanza, RestoreProven: f.proven}
 	if !f.hasBackups {
 		return r, nil
 	}
@@ -172,9 +173,9 @@ func textTime(s string) (time.Time, error) {
 // factWord is what a tool or repository of a file may be called, as these become labels.
 var factWord = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:-]{0,62}$`)
 
-// checkTool rejects the names of tools that are sources of their own: a file that
-// bore one would clash with such a source.
-func checkTool(name string) error {
+// CheckTool rejects the names of tools that are sources of their own, with which a
+// file that bore one would clash, and what is not fit for a label.
+func CheckTool(name string) error {
 	switch Kind(name) {
 	case PgBackRest, Barman, WALG:
 		return fmt.Errorf("tool %q is read by a source of that kind: name what wrote the file", name)

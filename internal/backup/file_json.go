@@ -34,7 +34,7 @@ func (f *facts) readJSON() error {
 	var format float64
 	keys := r.object("the file", root, []string{"format"}, map[string]entry{
 		"format":     r.number(&format),
-		"tool":       r.checked(&f.tool, checkTool),
+		"tool":       r.checked(&f.tool, CheckTool),
 		"stanza":     r.checked(&f.stanza, checkStanza),
 		"repository": r.checked(&f.repository, func(s string) error { return checkWord("repository", s) }),
 		"backups": func(key string, n node) {
@@ -47,7 +47,7 @@ func (f *facts) readJSON() error {
 	if format != 1 {
 		r.failf(keys["format"], "format is not 1, which is all that is known")
 	}
-	f.stanzaLine = keys["stanza"].line
+	f.toolLine, f.stanzaLine = keys["tool"].line, keys["stanza"].line
 	for _, key := range []string{"repository", "wal"} {
 		if n, given := keys[key]; given && !f.hasBackups {
 			r.failf(n, "%s without backups: add \"backups\", [] if there are none", key)

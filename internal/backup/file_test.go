@@ -14,10 +14,10 @@ import (
 	"github.com/pgvigil/pgvigil/internal/spec"
 )
 
-// lookAt reads a file with this text, of a source with the stanza main.
+// lookAt reads a file with this text, of a source of the tool nightly, with the stanza main.
 func lookAt(t testing.TB, text string) (Report, error) {
 	t.Helper()
-	return lookFile(Config{Kind: File, Stanza: "main", Path: factsFile(t, text)})
+	return lookFile(Config{Kind: File, Tool: "nightly", Stanza: "main", Path: factsFile(t, text)})
 }
 
 // factsFile makes a file of facts.
@@ -129,7 +129,7 @@ restore_proven_timestamp_seconds 1767268800
 
 // TestFileRestoreOnly reads what a job writes that knows nothing of backups.
 func TestFileRestoreOnly(t *testing.T) {
-	want := Report{Tool: "file", Stanza: "main", RestoreProven: rfc(t, "2026-01-01T12:00:00Z")}
+	want := Report{Tool: "nightly", Stanza: "main", RestoreProven: rfc(t, "2026-01-01T12:00:00Z")}
 	for _, text := range []string{
 		`{"format":1,"restore_proven":"2026-01-01T12:00:00Z"}`,
 		"restore_proven_timestamp_seconds 1767268800\n",

@@ -187,7 +187,8 @@ func (f *facts) textLabels(line int, labels []*dto.LabelPair) (t Type, err error
 			t = Type(value)
 			continue
 		case "tool":
-			into, check = &f.tool, checkTool(value)
+			into, check = &f.tool, CheckTool(value)
+			f.toolLine = line
 		case "stanza":
 			into, check = &f.stanza, checkStanza(value)
 			f.stanzaLine = line

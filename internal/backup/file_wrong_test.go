@@ -35,6 +35,7 @@ func TestFileWrong(t *testing.T) {
 		{"{\"format\":1,\n\"stanza\":\"other\",\"backups\":[]}", `:2: stanza is not that of the source, "main": is it the file of another server?`},
 		{`{"format":1,"tool":"barman","backups":[]}`, `:1: tool "barman" is read by a source of that kind`},
 		{`{"format":1,"tool":"a b","backups":[]}`, ":1: tool is not made of up to 63 letters"},
+		{`{"format":1,"tool":"other","backups":[]}`, `:1: tool is not that of the source, "nightly": write tool: other there`},
 		{`{"format":1,"tool":7,"backups":[]}`, ":1: tool is not a text in quotes"},
 		{`{"format":1,"repository":"","backups":[]}`, ":1: repository is not a text in quotes"},
 		{`{"format":1,"repository":"nas","restore_proven":1767236400}`, ":1: repository without backups"},
@@ -136,7 +137,7 @@ func FuzzFile(f *testing.F) {
 	f.Add([]byte(" \n{"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c := facts{path: "facts", data: data}
-		r, err := c.parse("main")
+		r, err := c.parse(Config{Kind: File, Stanza: "main"})
 		if err != nil {
 			return
 		}

@@ -77,11 +77,7 @@ func newPage() *page {
 // add adds what m holds of a source. listsFailures says that the tool lists failed
 // backups.
 func (p *page) add(c Config, listsFailures bool, m *memory, archived []Archived) {
-	tool := m.report.Tool
-	if tool == "" {
-		tool = string(c.Kind)
-	}
-	p.source = []string{tool, c.Stanza}
+	p.source = []string{c.Label(), c.Stanza}
 	success, took := spec.Absent(), spec.Absent()
 	if m.done {
 		success, took = truth(m.success), m.took.Seconds()

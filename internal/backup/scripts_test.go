@@ -106,7 +106,7 @@ func (j scriptJob) run(t *testing.T, name, facts string, env ...string) error {
 // states returns what became of the backups, oldest first.
 func (j scriptJob) states(t *testing.T) ([]State, Repository) {
 	t.Helper()
-	r, err := lookFile(Config{Kind: File, Stanza: "main", Path: j.backupFile})
+	r, err := lookFile(Config{Kind: File, Tool: "pg_basebackup", Stanza: "main", Path: j.backupFile})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +205,7 @@ func TestScripts(t *testing.T) {
 		if err := j.run(t, "restore-test.sh", j.proofFile, "QUERY="+query); err != nil {
 			t.Fatal(err)
 		}
-		r, err := lookFile(Config{Kind: File, Stanza: "main", Path: j.proofFile})
+		r, err := lookFile(Config{Kind: File, Tool: "restore-test", Stanza: "main", Path: j.proofFile})
 		if err != nil || r.Tool != "restore-test" || len(r.Repositories) != 0 || r.RestoreProven.Before(before) {
 			t.Errorf("the proof is %+v: %v", r, err)
 		}

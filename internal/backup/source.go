@@ -13,6 +13,9 @@ type Config struct {
 	// Stanza is pgBackRest's stanza, Barman's server, and for other kinds what the
 	// label says. Tool and stanza together are unique among the sources of a page.
 	Stanza string
+	// Tool is what writes the file of a source of kind file, for the label; empty is
+	// the kind, as for all others.
+	Tool string
 	// Command is the tool with the arguments that make it find its configuration;
 	// those of the question are appended. It runs without a shell. Empty is the
 	// tool's own name.
@@ -40,6 +43,14 @@ func (Environment) String() string { return "****" }
 
 // GoString hides the variables from %#v.
 func (Environment) GoString() string { return "****" }
+
+// Label is the label tool of the source.
+func (c Config) Label() string {
+	if c.Tool != "" {
+		return c.Tool
+	}
+	return string(c.Kind)
+}
 
 // Kind is how a source is read.
 type Kind string

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-kit/log"
+	"github.com/go-kit/log/level"
 
 	"github.com/pgvigil/pgvigil/internal/spec"
 )
@@ -174,14 +175,14 @@ func (w *Watcher) tell(said *Reason, what string, err error) {
 	}
 	*said = reason
 	if err == nil {
-		w.logger.Log("level", "info", "msg", what+" succeeds again")
+		level.Info(w.logger).Log("msg", what+" succeeds again")
 		return
 	}
-	words := []any{"level", "warn", "msg", what + " failed; the page shows the last that succeeded", "reason", string(reason), "err", err}
+	words := []any{"msg", what + " failed; the page shows the last that succeeded", "reason", string(reason), "err", err}
 	if lines := w.runner.lines(); lines != "" {
 		words = append(words, "stderr", lines)
 	}
-	w.logger.Log(words...)
+	level.Warn(w.logger).Log(words...)
 }
 
 // reasonOf is why a look failed, empty for none.

@@ -44,6 +44,7 @@ func (d *decoder) backup(n *yaml.Node) *writtenBackup {
 	w.has = d.mapping(n, "a source of backups", map[string]field{
 		"kind":             d.backupKind(&c.Kind),
 		"stanza":           d.text(&c.Stanza),
+		"tool":             d.text(&c.Tool),
 		"server":           d.text(&w.server),
 		"command":          d.command(&c.Command),
 		"path":             d.file(&c.Path),
@@ -88,11 +89,17 @@ func (d *decoder) checkBackupKind(w *writtenBackup) {
 	if c.Kind.Program() == "" {
 		foreign("command", "it reads a file, which path names")
 		foreign("environment", "it runs no command")
+		if at := w.has["tool"]; at != nil {
+			if err := backup.CheckTool(c.Tool); err != nil {
+				d.failf(at, "%w", err)
+			}
+		}
 		if c.Path == "" {
 			d.failf(w.node, "a source of kind %s has no path: name the file to read", c.Kind)
 		}
 	} else {
 		foreign("path", "it runs a command")
+		foreign("tool", "the kind says it")
 		if len(c.Command) == 0 {
 			d.runnable("command is not given", w.has["kind"], c.Kind.Program())
 		}
@@ -131,8 +138,7 @@ func (d *decoder) checkBackup(w *writtenBackup) {
 // backups checks sources against each other and against the targets.
 func (d *decoder) backups(all []*writtenBackup, targets []Target) []Backup {
 	type place struct {
-		kind         backup.Kind
-		stanza, page string
+		tool, stanza, page string
 	}
 	lines := map[place]int{}
 	clean := len(d.errs) == 0 // else a target that has its own fault would seem to be missing
@@ -144,9 +150,9 @@ func (d *decoder) backups(all []*writtenBackup, targets []Target) []Backup {
 		if at := w.has["page"]; clean && w.page != "" && !slices.ContainsFunc(targets, func(t Target) bool { return t.Name == w.page }) {
 			d.failf(at, "page names no target: give the name of one, or %s", mainPage)
 		}
-		here := place{w.config.Kind, w.config.Stanza, w.page}
+		here := place{w.config.Label(), w.config.Stanza, w.page}
 		if line, ok := lines[here]; ok {
-			d.failf(w.has["stanza"], "%s %q of the same page stands in line %d already: remove one, or give another page", here.kind, here.stanza, line)
+			d.failf(w.has["stanza"], "%s %q of the same page stands in line %d already: remove one, or give another page", here.tool, here.stanza, line)
 		}
 		lines[here] = w.has["stanza"].Line
 		out = append(out, Backup{Config: w.config, Page: w.page})

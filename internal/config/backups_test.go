@@ -26,9 +26,10 @@ func TestLoadBackups(t *testing.T) {
 			Interval:    10 * time.Minute, Timeout: 2 * time.Minute, WALInterval: 6 * time.Hour, SegmentSize: 64 << 20,
 		}},
 		{Config: backup.Config{Kind: backup.PgBackRest, Stanza: "main", Command: sh, Interval: 5 * time.Minute, Timeout: time.Minute}, Page: "standby"},
-		{Config: backup.Config{Kind: backup.Barman, Stanza: "main", Command: sh, Interval: time.Minute, Timeout: 30 * time.Second}},
+		{Config: backup.Config{Kind: backup.Barman, Stanza: "main", Command: sh, Interval: time.Minute, Timeout: 30 * time.Second, WALInterval: time.Hour}},
 		{Config: backup.Config{Kind: backup.WALG, Stanza: "main", Command: sh, Interval: 5 * time.Minute, Timeout: time.Minute}},
 		{Config: backup.Config{Kind: backup.File, Stanza: "dumps", Path: "testdata/backups/backups.json", Interval: 5 * time.Minute, Timeout: time.Minute}},
+		{Config: backup.Config{Kind: backup.File, Stanza: "dumps", Tool: "restore-test", Path: "testdata/backups/backups.json", Interval: 5 * time.Minute, Timeout: time.Minute}},
 	}
 	if diff := cmp.Diff(want, file.Backups); diff != "" {
 		t.Error(diff)
@@ -41,7 +42,7 @@ func TestLoadBackups(t *testing.T) {
 	}
 }
 
-const backupKeys = "command, environment, interval, kind, page, path, server, stanza, timeout, wal_interval, wal_segment_size"
+const backupKeys = "command, environment, interval, kind, page, path, server, stanza, timeout, tool, wal_interval, wal_segment_size"
 
 func TestLoadBackupsErrors(t *testing.T) {
 	// The errors by file, each without the path at its beginning.
@@ -70,8 +71,12 @@ func TestLoadBackupsErrors(t *testing.T) {
 			"2: server is for kind barman only: write stanza",
 			"3: stanza and server are both given: remove one",
 		},
-		"stanza":       {"2: stanza: use letters, digits, dots, dashes, underscores and colons, at most 63"},
-		"timeout":      {"2: timeout is not below the interval, 5m0s: give less, so that a look is over before the next begins"},
+		"stanza":  {"2: stanza: use letters, digits, dots, dashes, underscores and colons, at most 63"},
+		"timeout": {"2: timeout is not below the interval, 5m0s: give less, so that a look is over before the next begins"},
+		"tool": {
+			"2: tool is not for kind wal-g: the kind says it",
+			`3: tool "barman" is read by a source of that kind: name what wrote the file`,
+		},
 		"unknown_key":  {`2: unknown key "intervall" in a source of backups: it has the keys ` + backupKeys},
 		"wal_interval": {"2: wal_interval is not a duration: write a number and a unit, such as 30s, 15m, 1h or 1d"},
 	}

@@ -66,8 +66,20 @@ type State struct {
 	Role spec.Role
 	// StartTime is when the postmaster started.
 	StartTime time.Time
+	// Archived is the archiver's last success.
+	Archived Archived
 	// Databases are those that allow connections, no templates, by name.
 	Databases []Database
+}
+
+// Archived is a success of a server's archiver, as in pg_stat_archiver.
+type Archived struct {
+	// System is the server's system identifier; empty where that is denied.
+	System string
+	// WAL is the file's name; empty where nothing was archived yet.
+	WAL string
+	// Time is when that was.
+	Time time.Time
 }
 
 // Database is a database of the server.
@@ -132,7 +144,10 @@ SELECT s                                       AS name
 // is full.
 const stateSQL = `
 SELECT pg_catalog.pg_is_in_recovery()::int::double precision                        AS in_recovery
-     , extract(epoch FROM pg_catalog.pg_postmaster_start_time())::double precision  AS start_time`
+     , extract(epoch FROM pg_catalog.pg_postmaster_start_time())::double precision  AS start_time
+     , a.last_archived_wal::text                                                    AS last_archived_wal
+     , extract(epoch FROM a.last_archived_time)::double precision                   AS last_archived_time
+  FROM pg_catalog.pg_stat_archiver AS a`
 
 // datconnlimit -2 marks a database left half-dropped (PostgreSQL 16, back-patched).
 const databasesSQL = `
@@ -273,6 +288,7 @@ func (s *Session) Look(ctx context.Context) (State, error) {
 		case r.Err != nil:
 		case i == 0:
 			state.readServer(r.Rows)
+			state.Archived.System = s.Facts.SystemIdentifier
 		default:
 			state.readDatabases(r.Rows)
 		}
@@ -300,8 +316,16 @@ func (s *State) readServer(rows *spec.Rows) {
 	if rows.Value(0, "in_recovery") == 1 {
 		s.Role = spec.Standby
 	}
-	sec, frac := math.Modf(rows.Value(0, "start_time"))
-	s.StartTime = time.Unix(int64(sec), int64(frac*1e9))
+	s.StartTime = timeOf(rows.Value(0, "start_time"))
+	if at := rows.Value(0, "last_archived_time"); !spec.IsAbsent(at) {
+		s.Archived = Archived{WAL: rows.Text(0, "last_archived_wal"), Time: timeOf(at)}
+	}
+}
+
+// timeOf makes a time of Unix seconds.
+func timeOf(seconds float64) time.Time {
+	sec, frac := math.Modf(seconds)
+	return time.Unix(int64(sec), int64(frac*1e9))
 }
 
 func (s *State) readDatabases(rows *spec.Rows) {

@@ -194,6 +194,13 @@ func (e *Engine) record(s slot) *record {
 	return r
 }
 
+// Archived returns the last success of the server's archiver, as of the last scrape.
+func (e *Engine) Archived() postgres.Archived {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.state.Archived
+}
+
 // noteServer takes in what a scrape found of the server.
 func (e *Engine) noteServer(facts postgres.Facts, state postgres.State) {
 	if e.noteIdentity(facts, state) {

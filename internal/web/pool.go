@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -40,9 +41,9 @@ func (p *pool) add(t config.Target) *target {
 	return &target{Target: t, enabled: p.watch.enabled(t)}
 }
 
-// set replaces all targets that have a name. Those written as before keep their
-// sources, with all that these have seen.
-func (p *pool) set(targets []config.Target) {
+// set replaces all targets that have a name, and the sources of backups. What is
+// written as before keeps its source, with all that this has seen.
+func (p *pool) set(targets []config.Target, sources []config.Backup) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	before := p.targets
@@ -51,36 +52,45 @@ func (p *pool) set(targets []config.Target) {
 		p.targets = append(p.targets, main)
 	}
 	for _, t := range targets {
-		same := find(before, t.Name)
-		if same == nil || !same.Equal(t) {
-			same = p.add(t)
-		}
-		p.targets = append(p.targets, same)
+		p.targets = append(p.targets, keep(before, p.add(t)))
+	}
+	for _, together := range byPage(sources) {
+		p.targets = append(p.targets, keep(before, &target{backups: together, enabled: p.watch.enabled(config.Target{})}))
 	}
 	for _, t := range before {
-		if find(p.targets, t.Name) != t {
+		if !slices.Contains(p.targets, t) {
 			t.gone = true
 			p.closeUnused(t)
 		}
 	}
 }
 
+// keep returns the target that was written like this one before, or else this one.
+func keep(before []*target, t *target) *target {
+	if i := slices.IndexFunc(before, t.same); i >= 0 {
+		return before[i]
+	}
+	return t
+}
+
 func find(targets []*target, name string) *target {
 	for _, t := range targets {
-		if t.Name == name {
+		if t.is(name) {
 			return t
 		}
 	}
 	return nil
 }
 
-// list returns the targets.
+// list returns the servers and poolers.
 func (p *pool) list() []config.Target {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	list := make([]config.Target, len(p.targets))
-	for i, t := range p.targets {
-		list[i] = t.Target
+	var list []config.Target
+	for _, t := range p.targets {
+		if t.backups == nil {
+			list = append(list, t.Target)
+		}
 	}
 	return list
 }
@@ -91,8 +101,8 @@ var (
 	errClosed  = errors.New("pgvigil is ending")
 )
 
-// borrow returns what the page of a target is made of, the poolers shown there
-// included, and keeps it open until it is given back.
+// borrow returns what the page of a target is made of, poolers and backups shown
+// there included, and keeps it open until it is given back.
 func (p *pool) borrow(name string) (*lent, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -106,7 +116,7 @@ func (p *pool) borrow(name string) (*lent, error) {
 	l := &lent{enabled: wanted[0].enabled}
 	for _, t := range wanted {
 		if t.source == nil {
-			source, err := p.watch.open(p.ctx, t.Target, p.logger)
+			source, err := p.open(t)
 			if err != nil {
 				return nil, fmt.Errorf("watch target %q: %w", t.Name, err)
 			}
@@ -121,6 +131,14 @@ func (p *pool) borrow(name string) (*lent, error) {
 	return l, nil
 }
 
+// open returns what scrapes a target. Nothing is sent to a server yet.
+func (p *pool) open(t *target) (source, error) {
+	if t.backups != nil {
+		return p.watch.openBackups(p.ctx, t.backups, p.logger), nil
+	}
+	return p.watch.open(p.ctx, t.Target, p.logger)
+}
+
 // on lists the targets that the page of a name is of; the caller holds the lock.
 func (p *pool) on(name string) []*target {
 	var on []*target
@@ -128,7 +146,7 @@ func (p *pool) on(name string) []*target {
 		on = append(on, t)
 	}
 	for _, t := range p.targets {
-		if t.ShownOn(name) {
+		if t.shownOn(name) {
 			on = append(on, t)
 		}
 	}
@@ -154,8 +172,8 @@ func (p *pool) letGo(since time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, t := range p.targets {
-		if t.Name != "" && t.source != nil && t.users == 0 && t.used.Before(since) {
-			level.Info(p.logger).Log("msg", "nobody asks for the target any more: its sessions are closed", "target", t.Name)
+		if !t.is("") && t.source != nil && t.users == 0 && t.used.Before(since) {
+			level.Info(p.logger).Log("msg", "nobody asks for the page any more: what it took is closed", "target", t.name())
 			p.closeUnused(t)
 		}
 	}

@@ -37,7 +37,7 @@ func TestPool(t *testing.T) {
 	t.Parallel()
 	main := connected("", nowhere)
 	p := newPool(t.Context(), watch(), log.NewNopLogger(), &main)
-	p.set(loadedTargets("a", "b"))
+	p.set(loadedTargets("a", "b"), nil)
 	later := func() time.Time { return time.Now().Add(time.Hour) }
 	borrow := func(name string) *lent {
 		t.Helper()
@@ -54,13 +54,13 @@ func TestPool(t *testing.T) {
 	if a.source != first {
 		t.Error("an engine in use was let go")
 	}
-	p.set(loadedTargets("b", "a"))
+	p.set(loadedTargets("b", "a"), nil)
 	if again := borrow("a"); again.targets[0] != a {
 		t.Error("a reload made a new target of one written as before")
 	} else {
 		p.giveBack(again)
 	}
-	p.set(loadedTargets("b"))
+	p.set(loadedTargets("b"), nil)
 	if _, err := p.borrow("a"); err != errUnknown {
 		t.Errorf("a removed target: %v", err)
 	}

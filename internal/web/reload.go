@@ -20,7 +20,7 @@ func (s *Server) load() error {
 			return err
 		}
 	}
-	s.pool.set(file.Targets)
+	s.pool.set(file.Targets, file.Backups)
 	s.process.loaded(nil)
 	for _, warning := range file.Warnings {
 		level.Warn(s.opt.Logger).Log("msg", warning)

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,9 +18,11 @@ type source interface {
 	Close()
 }
 
-// target is a server or pooler that may be asked for.
+// target is a server or pooler that may be asked for, or the sources of backups that
+// are shown on one page.
 type target struct {
 	config.Target
+	backups []config.Backup // with a page in common; none for a server or pooler
 	enabled map[string]bool // collectors, by flag
 
 	// The pool's lock guards these.
@@ -27,6 +30,30 @@ type target struct {
 	users  int       // requests that use the source now
 	used   time.Time // when the last of them was done
 	gone   bool      // no longer in the pool: the last user closes the source
+}
+
+// is reports whether the target is the server or pooler of a name.
+func (t *target) is(name string) bool { return t.backups == nil && t.Name == name }
+
+// name is for the log: that of the target, or of the page that backups are on.
+func (t *target) name() string {
+	if t.backups != nil {
+		return t.backups[0].Page
+	}
+	return t.Name
+}
+
+// same reports whether two targets are written alike.
+func (t *target) same(other *target) bool {
+	return t.Equal(other.Target) && slices.EqualFunc(t.backups, other.backups, config.Backup.Equal)
+}
+
+// shownOn reports whether the target is shown on the page of a name, besides its own.
+func (t *target) shownOn(name string) bool {
+	if t.backups != nil {
+		return t.backups[0].Page == name
+	}
+	return t.ShownOn(name)
 }
 
 // lent is what a page is made of, while a request uses it.
@@ -39,6 +66,7 @@ type lent struct {
 // scrape reads all sources at the same time. One that hangs costs the others
 // nothing: each answers by the end of ctx.
 func (l *lent) scrape(ctx context.Context, sel scrape.Selection) []page.Family {
+	l.introduce()
 	parts := make([][]page.Family, len(l.sources))
 	var reading sync.WaitGroup
 	for i, s := range l.sources {
@@ -46,4 +74,19 @@ func (l *lent) scrape(ctx context.Context, sel scrape.Selection) []page.Family {
 	}
 	reading.Wait()
 	return scrape.Join(parts...)
+}
+
+// introduce tells backups of the archiver of the server beside them.
+func (l *lent) introduce() {
+	for _, s := range l.sources {
+		engine, ok := s.(*scrape.Engine)
+		if !ok {
+			continue
+		}
+		for _, other := range l.sources {
+			if b, ok := other.(*backups); ok {
+				b.noteArchived(engine.Archived())
+			}
+		}
+	}
 }

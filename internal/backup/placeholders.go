@@ -1,3 +1,0 @@
-package backup
-
-func lookFile(Config) (Report, error) { return Report{}, unclear("not yet") }
