@@ -2,6 +2,7 @@ package pgtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -21,34 +22,69 @@ type PgBackRest struct {
 	dir, program string
 }
 
+// PgBackRestMajor is the newest major that Debian's pgBackRest 2.45 works with.
+const PgBackRestMajor = 15
+
 // NewPgBackRest starts a server that archives with pgBackRest and creates its stanza in each of so many repositories.
-// All of it ends with the test. It works with PostgreSQL 10 to 15: Debian's pgBackRest 2.45 refuses newer ones.
+// All of it ends with the test. It works with PostgreSQL 10 to PgBackRestMajor.
 func NewPgBackRest(t testing.TB, major, repositories int) *PgBackRest {
 	t.Helper()
-	b := &PgBackRest{program: Program(t, "pgbackrest")}
-	dir, err := os.MkdirTemp("", "pgtest-") // t.TempDir is closed to the user of the servers
+	Program(t, "pgbackrest")
+	b, err := StartPgBackRest(t.Context(), find(t, major), major, repositories)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.dir = dir
 	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
+		if t.Failed() {
+			t.Logf("end of the server's log:\n%s", tail(b.Server.Log(), 40))
+		}
+		if err := b.Stop(); err != nil {
 			t.Error(err)
 		}
 	})
-	if err := makeDir(dir); err != nil {
-		t.Fatal(err)
+	return b
+}
+
+// StartPgBackRest is NewPgBackRest without a test: Stop ends it. ctx bounds the start only. The error is ErrNoProgram
+// where pgBackRest is not installed.
+func StartPgBackRest(ctx context.Context, bin Binaries, major, repositories int) (_ *PgBackRest, err error) {
+	b := new(PgBackRest)
+	if b.program, err = FindProgram("pgbackrest"); err != nil {
+		return nil, err
 	}
-	b.Server = New(t, major, Options{
+	if b.dir, err = os.MkdirTemp("", "pgtest-"); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("pgtest: start pgBackRest: %w", err), b.Stop())
+		}
+	}()
+	if err := makeDir(b.dir); err != nil {
+		return nil, err
+	}
+	b.Server, err = Start(ctx, bin, major, Options{
 		InitDB:   []string{"-E", "UTF8", "--locale=" + locale, "--data-checksums"},
 		Settings: map[string]string{"archive_command": strings.Join(b.Command(), " ") + " --stanza=" + Stanza + " archive-push %p"},
 		Socket:   true,
 	})
-	if err := writeFile(b.file("pgbackrest.conf"), b.conf(repositories)); err != nil {
-		t.Fatal(err)
+	if err != nil {
+		return nil, err
 	}
-	b.Run(t, "stanza-create")
-	return b
+	if err := writeFile(b.file("pgbackrest.conf"), b.conf(repositories)); err != nil {
+		return nil, err
+	}
+	_, err = b.Do(ctx, "stanza-create")
+	return b, err
+}
+
+// Stop ends the server and removes the repositories.
+func (b *PgBackRest) Stop() error {
+	var err error
+	if b.Server != nil {
+		err = b.Server.Stop()
+	}
+	return errors.Join(err, os.RemoveAll(b.dir))
 }
 
 func (b *PgBackRest) conf(repositories int) string {
@@ -76,16 +112,17 @@ func (b *PgBackRest) Command() []string {
 // Run runs a command for the stanza and returns what it printed.
 func (b *PgBackRest) Run(t testing.TB, args ...string) string {
 	t.Helper()
-	out, err := b.run(t, args...)
+	out, err := b.Do(t.Context(), args...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return out
 }
 
-func (b *PgBackRest) run(t testing.TB, args ...string) (string, error) {
+// Do is Run without a test.
+func (b *PgBackRest) Do(ctx context.Context, args ...string) (string, error) {
 	argv := append(b.Command(), "--stanza="+Stanza)
-	return runTool(t.Context(), append(argv, args...)...)
+	return runTool(ctx, append(argv, args...)...)
 }
 
 // Begin begins a command for the stanza. end kills it with all its processes and waits; the test's end does so too.

@@ -47,17 +47,12 @@ type Pooler struct {
 	proc *process
 }
 
-// ErrNoPooler says that PgBouncer is not installed.
-var ErrNoPooler = errors.New("pgtest: there is no pgbouncer: install your system's package of that name")
-
 // NewPooler starts a pooler for one test. Where PgBouncer is not installed the test is skipped, and in CI it fails.
 func NewPooler(t testing.TB, opt PoolerOptions) *Pooler {
 	t.Helper()
+	Program(t, "pgbouncer")
 	p, err := StartPooler(t.Context(), opt)
-	switch {
-	case errors.Is(err, ErrNoPooler) && os.Getenv("CI") == "":
-		t.Skip(err)
-	case err != nil:
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -71,9 +66,10 @@ func NewPooler(t testing.TB, opt PoolerOptions) *Pooler {
 	return p
 }
 
-// StartPooler starts a pooler and returns when it answers. ctx bounds the start only.
+// StartPooler starts a pooler and returns when it answers. ctx bounds the start only. The error is ErrNoProgram where
+// PgBouncer is not installed.
 func StartPooler(ctx context.Context, opt PoolerOptions) (*Pooler, error) {
-	program, err := findPooler()
+	program, err := FindProgram("pgbouncer")
 	if err != nil {
 		return nil, err
 	}
@@ -84,16 +80,6 @@ func StartPooler(ctx context.Context, opt PoolerOptions) (*Pooler, error) {
 		return nil, errors.Join(fmt.Errorf("pgtest: start pgbouncer: %w; its log:\n%s", err, tail(p.Log(), 40)), p.Stop())
 	}
 	return p, nil
-}
-
-// findPooler looks where Debian puts it too, which is not in everybody's PATH.
-func findPooler() (string, error) {
-	for _, name := range []string{"pgbouncer", "/usr/sbin/pgbouncer"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path, nil
-		}
-	}
-	return "", ErrNoPooler
 }
 
 func (p *Pooler) start(ctx context.Context) (err error) {

@@ -2,6 +2,7 @@ package pgtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,21 +15,32 @@ import (
 // toolTimeout bounds a tool that a test waits for.
 const toolTimeout = 2 * time.Minute
 
-// Program returns the path of a program that tools.sh installs. Without it the test is skipped, and in CI it fails.
-func Program(t testing.TB, name string) string {
-	t.Helper()
+// ErrNoProgram says that a program is not installed.
+var ErrNoProgram = errors.New("not installed: run internal/pgtest/tools.sh as root, or install your system's package")
+
+// FindProgram returns the path of a program that tools.sh installs, or ErrNoProgram. It looks also where Debian puts
+// some that is not in everybody's PATH.
+func FindProgram(name string) (string, error) {
 	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/bin", "/usr/sbin", "/usr/lib/postgresql/15/bin") {
 		path := filepath.Join(dir, name)
 		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o111 != 0 {
-			return path
+			return path, nil
 		}
 	}
-	giveUp := t.Skipf
-	if os.Getenv("CI") != "" {
-		giveUp = t.Fatalf
+	return "", fmt.Errorf("pgtest: %s: %w", name, ErrNoProgram)
+}
+
+// Program returns what FindProgram does. Without it the test is skipped, and in CI it fails.
+func Program(t testing.TB, name string) string {
+	t.Helper()
+	path, err := FindProgram(name)
+	switch {
+	case err != nil && os.Getenv("CI") == "":
+		t.Skip(err)
+	case err != nil:
+		t.Fatal(err)
 	}
-	giveUp("pgtest: %s is not installed: run internal/pgtest/tools.sh as root", name)
-	return ""
+	return path
 }
 
 // command is a program that runs as the user of the servers, in a process group of its own that ends with ctx, whole.

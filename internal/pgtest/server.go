@@ -296,6 +296,9 @@ func (s *Server) Host() string { return host }
 // Port is the server's port, which it keeps across Restart.
 func (s *Server) Port() int { return s.port }
 
+// Dir is the data directory.
+func (s *Server) Dir() string { return s.file("") }
+
 // DSN is the URL of a database for a user: Superuser, Monitor, Nobody, or one that a test has created.
 func (s *Server) DSN(user, database string) string {
 	params := url.Values{"sslmode": {"disable"}}

@@ -1,6 +1,7 @@
 // Command demo shows pgvigil at work: on an embedded primary and standby that it
-// starts with a small workload, with a pooler between where PgBouncer is installed, or on the server that DATA_SOURCE_NAME names. It
-// stays until Ctrl-C, or for DEMO_SECONDS.
+// starts with a small workload, with a pooler between where PgBouncer is installed,
+// and a server with backups where pgBackRest is; or on the server that
+// DATA_SOURCE_NAME names. It stays until Ctrl-C, or for DEMO_SECONDS.
 package main
 
 import (
@@ -73,6 +74,11 @@ func run(ctx context.Context, w io.Writer) (err error) {
 			targets = append(targets, target{"pooler", "/probe?target=pooler", "pgbouncer_up"})
 		} else {
 			fmt.Fprintln(w, "PgBouncer is not installed, so there is no pooler to see. The package pgbouncer of your system brings it.")
+		}
+		if st.ledger != nil {
+			targets = append(targets, target{"ledger", "/probe?target=ledger", "pg_up"})
+		} else {
+			fmt.Fprintln(w, "pgBackRest is not installed, so a file tells of a backup, on the primary's page.")
 		}
 		file := filepath.Join(dir, "pgvigil.yml")
 		if err := st.writeConfig(file); err != nil {

@@ -18,6 +18,9 @@ type stage struct {
 	primary, standby *pgtest.Server
 	pooler           *pgtest.Pooler // that the shop works through; nil where PgBouncer is not installed
 
+	ledger    *pgtest.PgBackRest // a server with backups; nil where pgBackRest is not installed
+	backupDir string             // where the primary was copied to instead
+
 	// failed has the first error of a session of the workload.
 	failed chan error
 	cancel context.CancelFunc
@@ -51,6 +54,9 @@ func newStage(ctx context.Context) (_ *stage, err error) {
 	if err := st.openPooler(ctx); err != nil {
 		return nil, err
 	}
+	if err := st.openBackup(ctx, bin); err != nil {
+		return nil, err
+	}
 	for _, r := range routines() {
 		st.wg.Go(func() {
 			if err := r.run(work, st.clientDSN()); err != nil && work.Err() == nil {
@@ -71,6 +77,12 @@ func (st *stage) stop() error {
 	var err error
 	if st.pooler != nil {
 		err = st.pooler.Stop()
+	}
+	if st.ledger != nil {
+		err = errors.Join(err, st.ledger.Stop())
+	}
+	if st.backupDir != "" {
+		err = errors.Join(err, os.RemoveAll(st.backupDir))
 	}
 	for _, srv := range []*pgtest.Server{st.standby, st.primary} {
 		if srv != nil {
@@ -93,7 +105,7 @@ func (st *stage) openPooler(ctx context.Context) (err error) {
 	st.pooler, err = pgtest.StartPooler(ctx, pgtest.PoolerOptions{Databases: map[string]string{
 		database: fmt.Sprintf("host=%s port=%d dbname=%s user=%s pool_size=3", st.primary.Host(), st.primary.Port(), database, owner),
 	}})
-	if errors.Is(err, pgtest.ErrNoPooler) {
+	if errors.Is(err, pgtest.ErrNoProgram) {
 		return nil
 	}
 	return err
@@ -107,12 +119,18 @@ func (st *stage) clientDSN() string {
 	return st.workloadDSN()
 }
 
-// writeConfig writes the exporter's configuration, which names the standby and the
-// pooler.
+// writeConfig writes the exporter's configuration, which names the standby, the
+// pooler and the backups.
 func (st *stage) writeConfig(path string) error {
 	text := fmt.Sprintf("targets:\n  - name: standby\n    dsn: %q\n", st.standby.DSN(pgtest.Monitor, "postgres"))
 	if st.pooler != nil {
 		text += fmt.Sprintf("  - name: pooler\n    kind: pgbouncer\n    dsn: %q\n    page: /metrics\n", st.pooler.DSN(pgtest.PoolerStats, "pgbouncer"))
+	}
+	if st.ledger != nil {
+		text += fmt.Sprintf("  - name: ledger\n    dsn: %q\n", st.ledger.Server.DSN(pgtest.Monitor, "postgres"))
+		text += fmt.Sprintf("backups:\n  - {kind: pgbackrest, stanza: %s, page: ledger, command: [%q, %q]}\n", pgtest.Stanza, st.ledger.Command()[0], st.ledger.Command()[1])
+	} else {
+		text += fmt.Sprintf("backups:\n  - {kind: file, stanza: shop, path: %q}\n", st.backupFile())
 	}
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return fmt.Errorf("write the exporter's configuration: %w", err)
