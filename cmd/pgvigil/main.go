@@ -51,7 +51,7 @@ func main() {
 // gcPercent is what the heap may grow by before it is collected. What an exporter
 // keeps of a large server it keeps for hours, and that memory is worth more than
 // the little CPU time it takes to have less of it.
-const gcPercent = 50
+const gcPercent = 40
 
 // run is the whole program: it returns when ctx ends. Each hangup is a wish to
 // reload.
