@@ -1,0 +1,1 @@
+function(c) { title: 'replication', description: '', rows: [] }

@@ -1,0 +1,1 @@
+function(c) { title: 'wal', description: '', rows: [] }
