@@ -21,13 +21,22 @@ const oddName = `odd "name" \ 'of` + "\n" + `table' {x="y"}`
 func relationScene(t *testing.T, srv *pgtest.Server) {
 	t.Helper()
 	session(t, srv, pgtest.Superuser, "postgres", "CREATE TEMP TABLE passing AS SELECT 1 AS id")
-	srv.Exec(t, "CREATE FUNCTION twice(n int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 2 * n; END'", "SELECT twice(21)")
+	srv.Exec(t, "CREATE FUNCTION twice(n int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 2 * n; END'", "SELECT twice(21)",
+		// A new row version that has no room on its page, and one that has; and rows that are kept apart, and read.
+		"CREATE TABLE packed (id int, doc text) WITH (autovacuum_enabled = off)", "INSERT INTO packed SELECT g, repeat('x', 500) FROM generate_series(1, 100) g",
+		"UPDATE packed SET doc = repeat('y', 1000) WHERE id = 1", "UPDATE packed SET doc = 'z' WHERE id = 100",
+		"CREATE TABLE docs (id int PRIMARY KEY, doc text)", "ALTER TABLE docs ALTER doc SET STORAGE EXTERNAL",
+		"INSERT INTO docs SELECT g, repeat('x', 10000) FROM generate_series(1, 50) g", "SELECT sum(length(doc)) FROM docs")
+	const told = `
+SELECT ((SELECT calls = 1 FROM pg_stat_user_functions WHERE funcname = 'twice')
+   AND (SELECT n_tup_hot_upd > 0 FROM pg_stat_user_tables WHERE relname = 'packed')
+   AND (SELECT toast_blks_hit > 0 AND tidx_blks_hit > 0 FROM pg_statio_user_tables WHERE relname = 'docs'))::text`
 	for began := time.Now(); time.Since(began) < 30*time.Second; time.Sleep(50 * time.Millisecond) {
-		if srv.Query(t, "postgres", "SELECT calls FROM pg_stat_user_functions WHERE funcname = 'twice'") == "1" {
+		if srv.Query(t, "postgres", told) == "true" {
 			return
 		}
 	}
-	t.Fatal("the statistics never told of a function's call")
+	t.Fatal("the statistics never told of a function's call, of an update in place and of rows kept apart")
 }
 
 // label names a column of PostgreSQL's view and the metric's for it where they
