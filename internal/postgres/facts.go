@@ -66,7 +66,7 @@ type State struct {
 	Role spec.Role
 	// StartTime is when the postmaster started.
 	StartTime time.Time
-	// Archived is the archiver's last success.
+	// Archived is the archiver's last success, where that was looked up.
 	Archived Archived
 	// Databases are those that allow connections, no templates, by name.
 	Databases []Database
@@ -144,10 +144,12 @@ SELECT s                                       AS name
 // is full.
 const stateSQL = `
 SELECT pg_catalog.pg_is_in_recovery()::int::double precision                        AS in_recovery
-     , extract(epoch FROM pg_catalog.pg_postmaster_start_time())::double precision  AS start_time
-     , a.last_archived_wal::text                                                    AS last_archived_wal
-     , extract(epoch FROM a.last_archived_time)::double precision                   AS last_archived_time
-  FROM pg_catalog.pg_stat_archiver AS a`
+     , extract(epoch FROM pg_catalog.pg_postmaster_start_time())::double precision  AS start_time`
+
+const archivedSQL = `
+SELECT a.last_archived_wal::text                                    AS last_archived_wal
+     , extract(epoch FROM a.last_archived_time)::double precision   AS last_archived_time
+  FROM pg_catalog.pg_stat_get_archiver() AS a`
 
 // datconnlimit -2 marks a database left half-dropped (PostgreSQL 16, back-patched).
 const databasesSQL = `
@@ -275,22 +277,29 @@ func accesses(rows *spec.Rows) map[string]Access {
 
 // Look returns the server's state now, in one round trip once it is prepared. An
 // error that says why the databases are not known comes beside a state that is
-// good but for them; any other error means that the server did not answer.
-func (s *Session) Look(ctx context.Context) (State, error) {
+// good but for them; any other error means that the server did not answer. The
+// archiver's last success is looked up where it is wanted and can be.
+func (s *Session) Look(ctx context.Context, archived bool) (State, error) {
 	queries := []Query{
 		{Name: "state", SQL: stateSQL, Timeout: setupTimeout},
 		{Name: "databases", SQL: databasesSQL, Timeout: setupTimeout},
+		{Name: "archived", SQL: archivedSQL, Timeout: setupTimeout},
+	}
+	if !archived {
+		queries = queries[:2]
 	}
 	var state State
-	var failed [2]error
+	var failed [3]error
 	lost := s.Run(ctx, queries, func(i int, r Result) {
 		switch failed[i] = r.Err; {
 		case r.Err != nil:
 		case i == 0:
 			state.readServer(r.Rows)
-			state.Archived.System = s.Facts.SystemIdentifier
-		default:
+		case i == 1:
 			state.readDatabases(r.Rows)
+		default:
+			state.readArchived(r.Rows)
+			state.Archived.System = s.Facts.SystemIdentifier
 		}
 	})
 	switch {
@@ -317,6 +326,9 @@ func (s *State) readServer(rows *spec.Rows) {
 		s.Role = spec.Standby
 	}
 	s.StartTime = timeOf(rows.Value(0, "start_time"))
+}
+
+func (s *State) readArchived(rows *spec.Rows) {
 	if at := rows.Value(0, "last_archived_time"); !spec.IsAbsent(at) {
 		s.Archived = Archived{WAL: rows.Text(0, "last_archived_wal"), Time: timeOf(at)}
 	}

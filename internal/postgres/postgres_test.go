@@ -80,7 +80,7 @@ func TestFacts(t *testing.T) {
 		if f.Settings["max_prepared_transactions"] != "10" || f.Settings["no.such_setting"] != "" {
 			t.Errorf("settings are %v", f.Settings)
 		}
-		state, err := session.Look(t.Context())
+		state, err := session.Look(t.Context(), false)
 		if err != nil || state.Role != spec.Primary || !has(state, "postgres") || has(state, "template1") || time.Since(state.StartTime) > time.Hour {
 			t.Errorf("state is %+v, %v", state, err)
 		}

@@ -20,6 +20,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-kit/log"
@@ -67,6 +68,8 @@ type Engine struct {
 	logger log.Logger
 
 	declared map[string]int // how many collectors declare a metric
+
+	archived atomic.Bool // whether somebody wants to know the archiver's last success
 
 	mu       sync.Mutex
 	closed   bool
@@ -195,7 +198,9 @@ func (e *Engine) record(s slot) *record {
 }
 
 // Archived returns the last success of the server's archiver, as of the last scrape.
+// Scrapes look it up from the first call on.
 func (e *Engine) Archived() postgres.Archived {
+	e.archived.Store(true)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.state.Archived

@@ -153,7 +153,7 @@ func (e *Engine) look(ctx context.Context) (*postgres.Session, postgres.State, e
 		if err != nil {
 			return nil, postgres.State{}, err
 		}
-		state, err := session.Look(ctx)
+		state, err := session.Look(ctx, e.archived.Load())
 		var unknown *postgres.DatabasesError
 		if err == nil || errors.As(err, &unknown) {
 			return session, e.noteDatabases(state, err), nil
