@@ -19,9 +19,6 @@ const (
 	defaultWALInterval = time.Hour
 )
 
-// mainPage is how the file names the page that no target gives.
-const mainPage = "/metrics"
-
 // variable is a name that an environment may have.
 var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
@@ -130,7 +127,7 @@ func (d *decoder) checkBackup(w *writtenBackup) {
 	if c.Timeout >= c.Interval {
 		d.failf(at, "timeout is not below the interval, %s: give less, so that a look is over before the next begins", c.Interval)
 	}
-	if w.page == mainPage {
+	if w.page == MainPage {
 		w.page = ""
 	}
 }
@@ -148,7 +145,7 @@ func (d *decoder) backups(all []*writtenBackup, targets []Target) []Backup {
 			continue
 		}
 		if at := w.has["page"]; clean && w.page != "" && !slices.ContainsFunc(targets, func(t Target) bool { return t.Name == w.page }) {
-			d.failf(at, "page names no target: give the name of one, or %s", mainPage)
+			d.failf(at, "page names no target: give the name of one, or %s", MainPage)
 		}
 		here := place{w.config.Label(), w.config.Stanza, w.page}
 		if line, ok := lines[here]; ok {

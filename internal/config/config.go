@@ -64,7 +64,7 @@ func (k Kind) String() string {
 	return "PostgreSQL"
 }
 
-// MainPage is how a pooler names the page of the server given by the environment,
+// MainPage is how the file names the page of the server given by the environment,
 // wherever --web.telemetry-path has put that.
 const MainPage = "/metrics"
 
