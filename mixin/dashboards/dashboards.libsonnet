@@ -16,8 +16,11 @@ local board = import '../lib/board.libsonnet';
     exporter: import 'exporter.libsonnet',
   },
 
+  // What was declared, with what is not rendered.
+  boards+:: { [name]: boards[name](c) for name in std.objectFields(boards) },
+
   grafanaDashboards+:: {
-    ['pgvigil-%s.json' % name]: board.new(c, { uid: name } + boards[name](c))
+    ['pgvigil-%s.json' % name]: board.new(c, { uid: name } + $.boards[name])
     for name in std.objectFields(boards)
   },
 }
