@@ -46,7 +46,7 @@ function(c)
             board.target('count by (%(byCluster)s) (pg_replication_slots_wal_status{%(cluster)s, wal_status=~"unreserved|lost"}) or 0 * count by (%(byCluster)s) (pg_up{%(cluster)s})', whose),
           ], { thresholds: [[null, 'green'], [1, 'red']] }),
           board.stat('Last good backup', 'Age of the last good backup, of the stanza where that is oldest.', [
-            board.target('time() - min by (%(byCluster)s) (max by (%(byCluster)s, tool, stanza) (pg_backup_repository_last_good_timestamp_seconds{%(cluster)s}))', whose),
+            board.target('time() - min by (%(byCluster)s) (max by (tool, stanza, %(byCluster)s) (pg_backup_repository_last_good_timestamp_seconds{%(cluster)s}))', whose),
           ], { unit: 's', decimals: 0, thresholds: [[null, 'green'], [26 * 3600, 'orange'], [52 * 3600, 'red']], noValue: 'not watched', emptyWhen: 'no backup tool is watched' }),
         ],
       },

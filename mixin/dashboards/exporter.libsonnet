@@ -30,11 +30,19 @@ function(c)
               1 - max by (%(by)s) (max_over_time(pgbouncer_up{%(on)s}[$__rate_interval]))
             )
           |||, 'down', { thresholds: [[null, 'green'], [1, 'red']] }),
-          total('Collectors failing', 'Collectors whose last run failed, over all servers and databases.', 'sum(1 - ' + ok + ')', 'failing', { thresholds: [[null, 'green'], [1, 'orange']] }),
-          total('Late scrapes now', 'Scrapes of the last minutes that ended at their deadline with something missing, per minute.', '60 * sum(rate(pgvigil_scrapes_late_total{%(on)s}[$__rate_interval]))', 'late', { decimals: 1, thresholds: [[null, 'green'], [0.01, 'orange']] }),
+          total('Collectors failing', 'Collectors whose last run failed, over all servers that answer, and their databases: where a server is down all of its collectors fail, which is no news of theirs.', |||
+            sum(
+              1 - max_over_time(pgvigil_collector_success{%(on)s}[$__rate_interval])
+              unless on (%(by)s)
+              max_over_time(pg_up{%(on)s}[$__rate_interval]) == 0
+            )
+          |||, 'failing', { thresholds: [[null, 'green'], [1, 'orange']] }),
+          total('Late scrapes now', 'Scrapes of the last minutes that ended at their deadline with something missing, per minute.', '60 * sum(rate(pgvigil_scrapes_late_total{%(on)s}[$__rate_interval]))', 'late', { decimals: 1, thresholds: [[null, 'green'], [0.01, 'orange']], noValue: 'no server' }),
           total('Configuration', 'Whether the last load of the configuration succeeded; if not, the one before is in force.', 'min(min_over_time(pgvigil_config_last_reload_successful{%(on)s}[$__rate_interval]))', 'configuration', {
             mappings: board.values([[0, 'refused', 'red'], [1, 'loaded', 'green']]),
             thresholds: [[null, 'red'], [1, 'green']],
+            noValue: 'not told',
+            emptyWhen: "only probes are selected: it is told on the page of the exporter's own server",
           }),
           total('Series', 'Series of the collectors, over all targets.', 'sum(pgvigil_collector_series{%(on)s})', 'series', {}),
           total('Servers with recording rules', 'Servers for which the recording rules gave something, of those that are watched. Less than 100 % right after a start; nothing where the rules are not loaded.', 'count(instance:pg_up:max3m{%(on)s}) / count(pg_up{%(on)s})', 'rules', {
@@ -55,8 +63,8 @@ function(c)
               { field: 'revision', title: 'Revision' },
               { field: 'goversion', title: 'Go' },
             ],
-            noValue: "not told: only a page of the exporter's own server, not one of a probe, has it",
-            emptyWhen: 'only probes are selected: the build is told on /metrics',
+            noValue: 'not told',
+            emptyWhen: "only probes are selected: it is told on the page of the exporter's own server",
           }),
         ],
       },
@@ -89,10 +97,15 @@ function(c)
             sort: 'Fails',
             h: 12,
           }),
-          board.table('Failing and skipped for lack of a right', 'Where, and in which database. Failures have their reasons below.', [
+          board.table('Failing and skipped for lack of a right', 'Where, and in which database; without servers that are down. Failures have their reasons below.', [
             board.target(|||
               max by (%(by)s, collector, datname, state) (
-                label_replace(max_over_time(pgvigil_collector_success{%(on)s}[$__rate_interval]) == 0, "state", "fails", "", "")
+                label_replace(
+                  max_over_time(pgvigil_collector_success{%(on)s}[$__rate_interval]) == 0
+                  unless on (%(by)s)
+                  max_over_time(pg_up{%(on)s}[$__rate_interval]) == 0,
+                  "state", "fails", "", ""
+                )
                 or
                 label_replace(max_over_time(pgvigil_collector_skipped{%(on)s, reason="privilege"}[$__rate_interval]) == 1, "state", "lacks a right", "", "")
               )
@@ -107,9 +120,9 @@ function(c)
             noValue: 'all that can run works',
             emptyWhen: 'no collector fails and none lacks a right',
           }),
-          board.timeseries('Failures by reason', 'Runs of collectors that failed, per minute.', [
+          board.timeseries('Failures by reason', 'Runs of collectors that failed, per minute. What failed because the server was away has its reason beside.', [
             board.target('60 * sum by (%(by)s, collector, reason) (rate(pgvigil_collector_failures_total{%(on)s}[$__rate_interval])) > 0', whose + '{{instance}} {{collector}} {{reason}}'),
-          ], { min: 0, noValue: 'no failures', emptyWhen: 'no collector failed' }),
+          ], { min: 0, noValue: 'no failures', emptyWhen: 'no collector failed by itself' }),
           board.timeseries('Connects that failed, by reason', 'Per minute, of servers and poolers.', [
             board.target('60 * sum by (%(by)s, reason) (rate(pgvigil_connect_failures_total{%(on)s}[$__rate_interval])) > 0', whose + '{{instance}} {{reason}}'),
             board.target('60 * sum by (%(by)s, reason) (rate(pgvigil_pgbouncer_connect_failures_total{%(on)s}[$__rate_interval])) > 0', whose + '{{instance}} pooler {{reason}}'),
@@ -140,7 +153,7 @@ function(c)
                 max by (%(by)s, collector) (pgvigil_collector_interval_seconds{%(on)s})
               )
             |||, '{{collector}}'),
-          ], { min: 0, decimals: 1, thresholds: [[null, 'green'], [3, 'red']] }),
+          ], { min: 0, decimals: 1, thresholds: [[null, 'green'], [3, 'red']], noValue: 'no server' }),
         ],
       },
       {

@@ -40,7 +40,7 @@ function(c)
         panels: [
           board.table('PostgreSQL clusters', 'One row a cluster, more where it has more than one primary. Lag is that of the standby furthest behind, not counted where a standby only replays an archive, since its age then says nothing. The backup is the last good one, of the stanza where that is oldest. Every cell leads further.', [
             board.target(|||
-              max by (%(byCluster)s, primary, short_version) (
+              max by (primary, short_version, %(byCluster)s) (
                 label_replace(
                   (
                     max by (%(by)s, short_version) (pg_server_info{%(cluster)s})
@@ -58,7 +58,7 @@ function(c)
             board.target('max by (%(byCluster)s) (pg_standby_lag_seconds{%(cluster)s, situation!="archive_only"})'),
             board.target('max by (%(byCluster)s) (instance:pg_connections_used:ratio{%(cluster)s})'),
             board.target('max by (%(byCluster)s) (instance:pg_xid_age:ratio_max{%(cluster)s})'),
-            board.target('time() - min by (%(byCluster)s) (max by (%(byCluster)s, tool, stanza) (pg_backup_repository_last_good_timestamp_seconds{%(cluster)s}))'),
+            board.target('time() - min by (%(byCluster)s) (max by (tool, stanza, %(byCluster)s) (pg_backup_repository_last_good_timestamp_seconds{%(cluster)s}))'),
             board.target('sum by (%(byCluster)s) (database:pg_stat_database_xacts:rate5m{%(cluster)s})'),
             board.target('count by (%(byCluster)s) (ALERTS{%(alerts)s, severity="critical"}) or 0 * count by (%(byCluster)s) (instance:pg_up:max3m{%(cluster)s})'),
             board.target('count by (%(byCluster)s) (ALERTS{%(alerts)s, severity="warning"}) or 0 * count by (%(byCluster)s) (instance:pg_up:max3m{%(cluster)s})'),

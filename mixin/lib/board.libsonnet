@@ -136,7 +136,7 @@ local promql = import 'promql.libsonnet';
          property('custom.cellOptions', { type: 'color-background', mode: 'basic' }),
        ] else []) +
       // The second is what Grafana 12 calls it.
-      (if std.get(col, 'hidden', false) then [property('custom.hidden', true), property('custom.hideFrom', { viz: true, legend: false, tooltip: false })] else []) +
+      (if std.get(col, 'hidden', false) then [property('custom.hidden', true), property('custom.hideFrom.viz', true)] else []) +
       (if std.objectHas(col, 'link') then [property('links', [{ title: col.link.title, url: col.link.url }])] else []),
   },
 
@@ -160,9 +160,9 @@ local promql = import 'promql.libsonnet';
       overrides: [columnOverride(col) for col in columns],
     },
 
-  // Tables and bars show one moment, all else a range.
+  // Graphs show a range, all else its end: the last value of a range may be of a server that is no more.
   local target(q, p, t, id) =
-    local instant = std.get(t, 'instant', p.type == 'table' || p.type == 'bargauge');
+    local instant = std.get(t, 'instant', !std.member(['timeseries', 'state-timeline'], p.type));
     {
       datasource: datasource,
       refId: id,
