@@ -199,8 +199,8 @@ local promql = import 'promql.libsonnet';
           [if std.objectHas(p, 'decimals') then 'decimals']: p.decimals,
           [if std.objectHas(p, 'link') then 'links']: [p.link],
           mappings: std.get(p, 'mappings', []) + (if p.type == 'stat' then unknown(std.get(p, 'noValue', 'no data'), grey) else []),
-          color: { mode: if std.objectHas(p, 'thresholds') && p.type != 'timeseries' then 'thresholds' else 'palette-classic' },
-          thresholds: steps(std.get(p, 'thresholds', [[null, 'green']])),
+          color: { mode: if p.type == 'table' || std.objectHas(p, 'thresholds') && p.type != 'timeseries' then 'thresholds' else 'palette-classic' },
+          thresholds: steps(std.get(p, 'thresholds', [[null, if p.type == 'table' then 'transparent' else 'green']])),
           custom: (if p.type == 'timeseries' then {
                      drawStyle: 'line',
                      lineWidth: 1,
