@@ -30,17 +30,18 @@ local promql = import 'promql.libsonnet';
   target(expr, legend='', opt={}):: { expr: expr, legend: legend } + opt,
 
   // The kinds of panels. opt may have: unit, w (of 24), h, min, max, decimals, stack, thresholds ([[value, colour]]),
-  // mappings, overrides, link (of a value, see link), links (of the panel), noValue (what an empty panel says), emptyWhen, calc (of a stat),
-  // options and custom (Grafana's own).
+  // mappings, overrides, link (of a value, see link), links (of the panel), noValue (what an empty panel says),
+  // emptyWhen, calc (of a stat), options and custom (Grafana's own).
   local kind(type) = function(title, description, targets, opt={}) { type: type, title: title, description: description, targets: targets } + opt,
   timeseries:: kind('timeseries'),
   stat:: kind('stat'),
   gauge:: kind('gauge'),
   barGauge:: kind('bargauge'),
   stateTimeline:: kind('state-timeline'),
-  // A table's rows are joined by the labels that its targets have in common. opt.columns, which must be, names labels and values in order:
-  // [{ field, title, unit, decimals, link, width, thresholds, mappings, hidden }]; others are dropped. A target's value is
-  // the field 'Value #A', by the target's place. opt.sort is the title of a column to sort by, the greatest first.
+  // A table's rows are joined by the labels that its targets have in common. opt.columns, which must be, names labels and
+  // values in order: [{ field, title, unit, decimals, link, width, thresholds, mappings, colour, hidden }]; others are
+  // dropped, and of one with colour the mappings colour the cell. A target's value is the field 'Value #A', by the
+  // target's place. opt.sort is the title of a column to sort by, the greatest first.
   table:: kind('table'),
   text(title, content, opt={}):: { type: 'text', title: title, description: title, targets: [], content: content } + opt,
 
@@ -82,7 +83,7 @@ local promql = import 'promql.libsonnet';
   // alerts is a table of what fires. Where no rules are loaded it is as empty as where all is well.
   alerts(c, matchers='alerts', opt={}):: root.table(
     'Firing alerts',
-    "The mixin's alerts that fire in what is selected, the worst of each. A click leads to the instance; a runbook is named by the alert.",
+    "The mixin's alerts that fire in what is selected, the worst of each. A click leads to the instance or its cluster.",
     [root.target('max by (alertname, severity, %(by)s) (ALERTS{%(' + matchers + ')s})')],
     {
       columns: [
