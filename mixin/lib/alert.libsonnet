@@ -8,13 +8,19 @@
 //   expr(l)      the expression for one level; l has what config says of the level, and what lib/promql gives
 //
 // and config.alerts has for each name its levels by severity: { warning: { threshold: 0.8, 'for': '15m' } }. A level that
-// is null is not rendered, so a severity is changed by moving the level to another key.
+// is null is not rendered, so a severity is changed by moving the level to another key. Alerts of scope cluster are not
+// rendered where no label says which servers belong together: all of them would pass for one cluster.
+//
+// A description says $labels.pg_cluster and $labels.cluster, whatever these labels are called.
 local promql = import 'promql.libsonnet';
 
 {
   // rules(c, declarations) are the Prometheus rules of all levels.
   rules(c, declarations)::
     local q = promql.query(c);
+    local renamed(text, usual, label) = if label == '' then text else std.strReplace(text, '$labels.' + usual, '$labels.' + label);
+    local called(text) = renamed(renamed(text, 'cluster', c.clusterLabel), 'pg_cluster', c.pgClusterLabel);
+    local apart(a) = c.pgClusterLabel != '' || std.get(a, 'scope', 'instance') != 'cluster';
     local rule(name, severity) =
       local a = declarations[name];
       local level = c.alerts[name][severity];
@@ -27,7 +33,7 @@ local promql = import 'promql.libsonnet';
         labels: { severity: severity },
         annotations: {
           summary: a.summary,
-          description: std.strReplace(std.stripChars(a.description, ' \n'), '\n', ' '),
+          description: called(std.strReplace(std.stripChars(a.description, ' \n'), '\n', ' ')),
           runbook_url: c.runbookURL % name,
           [if c.dashboardURL != '' then 'dashboard_url']: (c.dashboardURL % ('pgvigil-' + a.dashboard)) + $.variables(c, std.get(a, 'scope', 'instance')),
         },
@@ -35,7 +41,7 @@ local promql = import 'promql.libsonnet';
     [
       rule(name, severity)
       for name in std.objectFields(declarations)
-      if std.objectHas(c.alerts, name) && c.alerts[name] != null
+      if apart(declarations[name]) && std.objectHas(c.alerts, name) && c.alerts[name] != null
       for severity in ['critical', 'warning', 'info']
       if std.get(c.alerts[name], severity) != null
     ],

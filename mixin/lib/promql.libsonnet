@@ -7,6 +7,7 @@
 //   by                  labels of one instance: cluster, job, pg_cluster, instance, and the extra ones
 //   byCluster           labels of one PostgreSQL cluster: the same without job and instance
 //   byJob               labels of one job in a Prometheus cluster
+//   clustered           matcher of series that say which PostgreSQL cluster they are of; '' where no label says so
 //   datname             matcher of the databases that are looked at
 //   onPrimary           appended to an expression by instance: only where the instance is primary
 //   onStandby           the same for standbys
@@ -54,6 +55,7 @@
     { [d]: $.duration(d, c.timeScale) for d in durations } + {
       sel: c.selector,
       patroniSel: c.patroniSelector,
+      clustered: if c.pgClusterLabel == '' then '' else '%s!=""' % c.pgClusterLabel,
       datname: c.datnameFilter,
       by: join([c.clusterLabel, 'job', c.pgClusterLabel, 'instance']),
       byJob: join([c.clusterLabel, 'job']),
