@@ -30,9 +30,14 @@ local promql = import '../lib/promql.libsonnet';
               > 0
             )
           |||),
-          rule('instance:pg_wal_position_bytes:rate5m', 'max by (%(by)s) (rate(pg_wal_position_bytes_total{%(sel)s}[%(5m)s]))'),
+          // A position does not begin at 0: one that falls, as after pg_rewind, would count as terabytes.
+          rule('instance:pg_wal_position_bytes:rate5m', |||
+            max by (%(by)s) (rate(pg_wal_position_bytes_total{%(sel)s}[%(5m)s]))
+            unless on (%(by)s)
+            max by (%(by)s) (resets(pg_wal_position_bytes_total{%(sel)s}[%(5m)s])) > 0
+          |||),
           // As the primary sees it: the standby that is furthest behind.
-          rule('instance:pg_stat_replication_pending_bytes:max', 'max by (%(by)s) (pg_stat_replication_pending_bytes{%(sel)s})'),
+          rule('instance:pg_stat_replication_replay_lag_bytes:max', 'max by (%(by)s) (pg_stat_replication_replay_lag_bytes{%(sel)s, slot_type="physical"})'),
           // As the standby sees it.
           rule('instance:pg_standby_lag_seconds:max', 'max by (%(by)s) (pg_standby_lag_seconds{%(sel)s})'),
           rule('instance:pg_replication_slots_retained_bytes:max', 'max by (%(by)s) (pg_replication_slots_retained_bytes{%(sel)s})'),
@@ -56,7 +61,12 @@ local promql = import '../lib/promql.libsonnet';
           |||),
           rule('instance:pg_stat_database_temp_bytes:rate5m', 'sum by (%(by)s) (rate(pg_stat_database_temp_bytes_total{%(sel)s}[%(5m)s]))'),
           rule('instance:pg_locks_max_wait_seconds:max', 'max by (%(by)s) (pg_locks_max_wait_seconds{%(sel)s})'),
-          rule('instance:pg_stat_activity_active:avg5m', 'sum by (%(by)s) (avg_over_time(pg_stat_activity_count{%(sel)s, state="active", backend_type="client backend"}[%(5m)s]))'),
+          // Over all scrapes that answered, not over those in which a series was there: most come and go.
+          rule('instance:pg_stat_activity_active:avg5m', |||
+            sum by (%(by)s) (sum_over_time(pg_stat_activity_count{%(sel)s, state="active", backend_type="client backend"}[%(5m)s]))
+            / on (%(by)s)
+            (max by (%(by)s) (sum_over_time(pg_up{%(sel)s}[%(5m)s])) > 0)
+          |||),
           rule('instance:scrape_duration_seconds:avg5m', 'max by (%(by)s) (avg_over_time(scrape_duration_seconds{%(sel)s}[%(5m)s]))'),
           rule('instance:pgbouncer_pools_client_maxwait_seconds:max', 'max by (%(by)s) (pgbouncer_pools_client_maxwait_seconds{%(sel)s})'),
         ],
