@@ -1,7 +1,8 @@
 // Alerts are declared as data: an object whose fields are alert names, each with
 //
 //   group        of which rule group it is; groups of one instance and of whole clusters are apart
-//   scope        'instance' (default), 'cluster' or 'pooler' or 'job': the labels that the alert has and its links use
+//   scope        'instance' (default), 'cluster' or 'pooler' or 'job': the labels that the alert has and its links use;
+//                'member' is one of Patroni's, whose instance no board has as a variable
 //   summary      one sentence, no template
 //   description  one or two sentences with $labels and $value: what it means for whom
 //   dashboard    the uid of the board that shows it, without the prefix 'pgvigil-'
