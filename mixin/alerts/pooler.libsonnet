@@ -46,6 +46,33 @@
       ||| % (l { least: l.seconds(l.wait) }),
   },
 
+  PgBouncerNoServers: {
+    group: 'pooler',
+    scope: 'pooler',
+    summary: 'PgBouncer has clients and no connection to their server.',
+    description: |||
+      {{ $value }} clients of database {{ $labels.database }} on {{ $labels.instance }} have waited for minutes, and the pooler
+      has no connection to the server, which may well be up: look at the way between them, and at the login.
+    |||,
+    dashboard: 'poolers',
+    // Until a pool has reached its server once, its clients are not logged in, and PgBouncer does not measure their wait.
+    expr(l)::
+      |||
+        sum by (%(by)s, database) (min_over_time(pgbouncer_pools_client_waiting_connections{%(sel)s, database!="pgbouncer"}[%(5m)s])) > 0
+        unless on (%(by)s, database) (
+          sum by (%(by)s, database) (max_over_time(pgbouncer_pools_server_active_connections{%(sel)s}[%(5m)s]))
+          + on (%(by)s, database) sum by (%(by)s, database) (max_over_time(pgbouncer_pools_server_idle_connections{%(sel)s}[%(5m)s]))
+          + on (%(by)s, database) sum by (%(by)s, database) (max_over_time(pgbouncer_pools_server_used_connections{%(sel)s}[%(5m)s]))
+          > 0
+        )
+        unless on (%(by)s, database) (
+          max by (%(by)s, database) (
+            label_replace(max_over_time(pgbouncer_databases_paused{%(sel)s}[%(5m)s]), "database", "$1", "name", "(.+)")
+          ) == 1
+        )
+      ||| % l,
+  },
+
   PgBouncerPoolSaturated: {
     group: 'pooler',
     scope: 'pooler',

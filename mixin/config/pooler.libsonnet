@@ -14,6 +14,9 @@
     warning: { wait: '5s', 'for': '5m' },
   },
 
+  // The rule holds five minutes already. It does not page: one application with a wrong password looks the same.
+  PgBouncerNoServers: { warning: { 'for': '2m' } },
+
   // On the mean of five minutes; nobody need wait yet, so there is time.
   PgBouncerPoolSaturated: { warning: { threshold: 0.9, 'for': '15m' } },
 

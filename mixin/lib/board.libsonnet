@@ -15,6 +15,7 @@
 //   on          matchers of an instance
 //   database    on, with a database
 //   alerts      matchers of the mixin's firing alerts in the cluster, and alertsOn on the instance
+//   patroni     cluster, of the metrics that Patroni serves itself
 //   rate        $__rate_interval
 //
 // Variables chain: datasource, cluster, pg_cluster, then instance and datname where the board asks for them. Gauges that
@@ -101,6 +102,7 @@ local promql = import 'promql.libsonnet';
     local join(list) = std.join(', ', list),
     local fleet = [c.selector] + of(c.clusterLabel, 'cluster'),
     local cluster = fleet + of(c.pgClusterLabel, 'pg_cluster'),
+    patroni: join([c.patroniSelector] + cluster[1:]),
     fleet: join(fleet),
     cluster: join(cluster),
     on: join(cluster + ['instance=~"$instance"']),
@@ -326,7 +328,8 @@ local promql = import 'promql.libsonnet';
   new(c, b)::
     local q = root.queries(c);
     local wanted = std.get(b, 'variables', []);
-    local matchers = if std.member(wanted, 'instance') then q.on else q.cluster;
+    // Of servers, also where the instances are poolers.
+    local matchers = if std.member(wanted, 'instance') && std.get(b, 'metric', '') != 'pgbouncer_up' then q.on else q.cluster;
     {
       uid: 'pgvigil-' + b.uid,
       title: c.grafana.prefix + b.title,
