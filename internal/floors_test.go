@@ -39,7 +39,9 @@ var floors = map[string][]string{
 	"internal/catalog/gen/metrics": {"collector", "internal/catalog", "internal/scrape", "internal/web"},
 	"test/report":                  {"internal/spec"},
 	"test/exporter":                {},
-	"test/demo":                    {"internal/pgtest", "test/exporter"},
+	"test/stage":                   {"internal/pgtest"},
+	"test/demo":                    {"test/exporter", "test/stage"},
+	"test/mixin":                   {"internal/pgtest", "test/exporter", "test/stage"},
 	"test/bench":                   nil, // measures all of it
 	"test/bloat":                   {"collector", "internal/spec", "internal/pgtest"},
 	"test/soak":                    {"collector", "internal/spec", "internal/pgtest", "test/exporter"},
@@ -48,7 +50,7 @@ var floors = map[string][]string{
 // owners lists who may import a library. Others stay replaceable because few
 // files know them.
 var owners = map[string][]string{
-	"github.com/jackc/pgx":                   {"internal/postgres", "internal/pgtest", "test/demo", "test/bench", "test/bloat", "test/soak"},
+	"github.com/jackc/pgx":                   {"internal/postgres", "internal/pgtest", "test/stage", "test/bench", "test/bloat", "test/soak"},
 	"github.com/alecthomas/kingpin":          {"cmd/pgvigil"},
 	"github.com/prometheus/client_golang":    {"internal/page", "internal/web", "cmd/pgvigil"},
 	"github.com/prometheus/exporter-toolkit": {"internal/web", "cmd/pgvigil"},

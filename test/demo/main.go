@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/pgvigil/pgvigil/test/exporter"
+	"github.com/pgvigil/pgvigil/test/stage"
 )
 
 func main() {
@@ -63,29 +64,29 @@ func run(ctx context.Context, w io.Writer) (err error) {
 	var failed <-chan error // of the workload
 	if dsn == "" {
 		fmt.Fprintln(w, "Starting PostgreSQL, a primary and a standby.")
-		var st *stage // not a new err: what stopping says is joined to ours
-		if st, err = newStage(ctx); err != nil {
+		var st *stage.Stage // not a new err: what stopping says is joined to ours
+		if st, err = stage.Start(ctx, 0); err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, st.stop()) }()
-		dsn, failed = st.primaryDSN(), st.failed
+		defer func() { err = errors.Join(err, st.Stop()) }()
+		dsn, failed = st.ExporterDSN(), st.Failed()
 		targets = []target{{"primary", "/metrics", "pg_up"}, {"standby", "/probe?target=standby", "pg_up"}}
-		if st.pooler != nil {
+		if st.HasPooler() {
 			targets = append(targets, target{"pooler", "/probe?target=pooler", "pgbouncer_up"})
 		} else {
 			fmt.Fprintln(w, "PgBouncer is not installed, so there is no pooler to see. The package pgbouncer of your system brings it.")
 		}
-		if st.ledger != nil {
+		if st.HasLedger() {
 			targets = append(targets, target{"ledger", "/probe?target=ledger", "pg_up"})
 		} else {
 			fmt.Fprintln(w, "pgBackRest is not installed, so a file tells of a backup, on the primary's page.")
 		}
 		file := filepath.Join(dir, "pgvigil.yml")
-		if err := st.writeConfig(file); err != nil {
+		if err := st.WriteConfig(file); err != nil {
 			return err
 		}
 		args = append(args, "--config.file="+file)
-		fmt.Fprintf(w, "PostgreSQL %s is up; look at the primary with: psql '%s'\n", st.version(), st.workloadDSN())
+		fmt.Fprintf(w, "PostgreSQL %s is up; look at the primary with: psql '%s'\n", st.Version(), st.DSN())
 	}
 	address, err := freeAddress()
 	if err != nil {

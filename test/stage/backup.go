@@ -1,4 +1,4 @@
-package main
+package stage
 
 import (
 	"context"
@@ -20,7 +20,7 @@ import (
 // openBackup takes backups that the exporter can tell of: with pgBackRest, of a
 // server of its own since it does not know the newest majors, or, where that is not
 // installed, by hand, with a file that tells of it.
-func (st *stage) openBackup(ctx context.Context, bin pgtest.Binaries) (err error) {
+func (st *Stage) openBackup(ctx context.Context, bin pgtest.Binaries) (err error) {
 	if !slices.Contains(bin.Majors(), pgtest.PgBackRestMajor) {
 		return st.copyPrimary(ctx)
 	}
@@ -40,8 +40,12 @@ func (st *stage) openBackup(ctx context.Context, bin pgtest.Binaries) (err error
 }
 
 // copyPrimary takes a base backup of the primary as any job may, and writes what
-// became of it as docs/backups.md says.
-func (st *stage) copyPrimary(ctx context.Context) (err error) {
+// became of it as docs/backups.md says. Servers before PostgreSQL 15, which call this
+// otherwise, stay without.
+func (st *Stage) copyPrimary(ctx context.Context) (err error) {
+	if st.primary.Major < 15 {
+		return nil
+	}
 	if st.backupDir, err = os.MkdirTemp("", "pgvigil-demo-backup-"); err != nil {
 		return err
 	}
@@ -74,7 +78,7 @@ func (st *stage) copyPrimary(ctx context.Context) (err error) {
 	return os.WriteFile(st.backupFile(), text, 0o600)
 }
 
-func (st *stage) backupFile() string { return filepath.Join(st.backupDir, "backups.json") }
+func (st *Stage) backupFile() string { return filepath.Join(st.backupDir, "backups.json") }
 
 // copyDir copies a data directory without what a backup leaves out, and returns how
 // many bytes that were. Files may vanish meanwhile.

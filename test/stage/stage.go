@@ -1,4 +1,7 @@
-package main
+// Package stage is what the demo and the check of the mixin show pgvigil at work on: a
+// primary and its standby with a small workload, a pooler between where PgBouncer is
+// installed, and a server with backups where pgBackRest is.
+package stage
 
 import (
 	"context"
@@ -13,33 +16,35 @@ import (
 	"github.com/pgvigil/pgvigil/internal/pgtest"
 )
 
-// stage is a primary and its standby, with a shop at work on the primary.
-type stage struct {
+// Stage is a primary and its standby, with a shop at work on the primary.
+type Stage struct {
 	primary, standby *pgtest.Server
 	pooler           *pgtest.Pooler // that the shop works through; nil where PgBouncer is not installed
 
 	ledger    *pgtest.PgBackRest // a server with backups; nil where pgBackRest is not installed
 	backupDir string             // where the primary was copied to instead
 
-	// failed has the first error of a session of the workload.
 	failed chan error
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 }
 
-// newStage starts servers of the newest major, and the workload.
-func newStage(ctx context.Context) (_ *stage, err error) {
+// Start starts servers of a major, 0 for the newest, and the workload. ctx bounds the
+// start and the workload.
+func Start(ctx context.Context, major int) (_ *Stage, err error) {
 	bin, err := pgtest.Find()
 	if err != nil {
 		return nil, err
 	}
-	major := slices.Max(bin.Majors())
-	st := &stage{failed: make(chan error, 1)}
+	if major == 0 {
+		major = slices.Max(bin.Majors())
+	}
+	st := &Stage{failed: make(chan error, 1)}
 	var work context.Context
 	work, st.cancel = context.WithCancel(ctx)
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, st.stop())
+			err = errors.Join(err, st.Stop())
 		}
 	}()
 	if st.primary, err = pgtest.Start(ctx, bin, major, pgtest.Options{}); err != nil {
@@ -70,8 +75,8 @@ func newStage(ctx context.Context) (_ *stage, err error) {
 	return st, nil
 }
 
-// stop ends the workload, the pooler and then the servers, the standby first.
-func (st *stage) stop() error {
+// Stop ends the workload, the pooler and then the servers, the standby first.
+func (st *Stage) Stop() error {
 	st.cancel()
 	st.wg.Wait()
 	var err error
@@ -92,16 +97,28 @@ func (st *stage) stop() error {
 	return err
 }
 
-func (st *stage) version() string { return st.primary.Version }
+// Version is the servers' release.
+func (st *Stage) Version() string { return st.primary.Version }
 
-// primaryDSN is what the exporter is given: a role with pg_monitor and no more.
-func (st *stage) primaryDSN() string { return st.primary.DSN(pgtest.Monitor, "postgres") }
+// Failed has the first error of a session of the workload.
+func (st *Stage) Failed() <-chan error { return st.failed }
 
-func (st *stage) workloadDSN() string { return st.primary.DSN(owner, database) }
+// HasPooler reports whether there is a pooler: target pooler of the configuration.
+func (st *Stage) HasPooler() bool { return st.pooler != nil }
+
+// HasLedger reports whether there is a server with backups: target ledger. Where not,
+// a file tells of a backup, on the primary's page.
+func (st *Stage) HasLedger() bool { return st.ledger != nil }
+
+// ExporterDSN is what the exporter is given: a role with pg_monitor and no more.
+func (st *Stage) ExporterDSN() string { return st.primary.DSN(pgtest.Monitor, "postgres") }
+
+// DSN is the shop's database, for its owner.
+func (st *Stage) DSN() string { return st.primary.DSN(owner, database) }
 
 // openPooler starts the pooler before the primary. It has one server connection
 // less than the shop has sessions, so that somebody waits now and then.
-func (st *stage) openPooler(ctx context.Context) (err error) {
+func (st *Stage) openPooler(ctx context.Context) (err error) {
 	st.pooler, err = pgtest.StartPooler(ctx, pgtest.PoolerOptions{Databases: map[string]string{
 		database: fmt.Sprintf("host=%s port=%d dbname=%s user=%s pool_size=3", st.primary.Host(), st.primary.Port(), database, owner),
 	}})
@@ -112,16 +129,16 @@ func (st *stage) openPooler(ctx context.Context) (err error) {
 }
 
 // clientDSN is how the shop reaches its database.
-func (st *stage) clientDSN() string {
+func (st *Stage) clientDSN() string {
 	if st.pooler != nil {
 		return st.pooler.DSN(pgtest.PoolerUser, database)
 	}
-	return st.workloadDSN()
+	return st.DSN()
 }
 
-// writeConfig writes the exporter's configuration, which names the standby, the
+// WriteConfig writes the exporter's configuration, which names the standby, the
 // pooler and the backups.
-func (st *stage) writeConfig(path string) error {
+func (st *Stage) WriteConfig(path string) error {
 	text := fmt.Sprintf("targets:\n  - name: standby\n    dsn: %q\n", st.standby.DSN(pgtest.Monitor, "postgres"))
 	if st.pooler != nil {
 		text += fmt.Sprintf("  - name: pooler\n    kind: pgbouncer\n    dsn: %q\n    page: /metrics\n", st.pooler.DSN(pgtest.PoolerStats, "pgbouncer"))
@@ -129,7 +146,7 @@ func (st *stage) writeConfig(path string) error {
 	if st.ledger != nil {
 		text += fmt.Sprintf("  - name: ledger\n    dsn: %q\n", st.ledger.Server.DSN(pgtest.Monitor, "postgres"))
 		text += fmt.Sprintf("backups:\n  - {kind: pgbackrest, stanza: %s, page: ledger, command: [%q, %q]}\n", pgtest.Stanza, st.ledger.Command()[0], st.ledger.Command()[1])
-	} else {
+	} else if st.backupDir != "" {
 		text += fmt.Sprintf("backups:\n  - {kind: file, stanza: shop, path: %q}\n", st.backupFile())
 	}
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -139,12 +156,12 @@ func (st *stage) writeConfig(path string) error {
 }
 
 // open makes the shop's database.
-func (st *stage) open(ctx context.Context) error {
+func (st *Stage) open(ctx context.Context) error {
 	for _, step := range []struct{ dsn, sql string }{
 		{st.primary.DSN(pgtest.Superuser, "postgres"), "CREATE ROLE " + owner + " LOGIN"},
 		{st.primary.DSN(pgtest.Superuser, "postgres"), "CREATE DATABASE " + database + " OWNER " + owner},
 		{st.primary.DSN(pgtest.Superuser, database), "CREATE EXTENSION pg_stat_statements; CREATE EXTENSION pgstattuple"},
-		{st.workloadDSN(), schema},
+		{st.DSN(), schema},
 	} {
 		conn, err := pgx.Connect(ctx, step.dsn)
 		if err != nil {
