@@ -18,15 +18,15 @@ local promql = import '../lib/promql.libsonnet';
           // 1 on a primary, 0 on a standby: who was primary in any scrape of the last minutes is.
           rule('instance:pg_primary:max', '1 - min by (%(by)s) (min_over_time(pg_replication_is_replica{%(sel)s}[%(3m)s]))'),
           // Of what ordinary users may have: without both reservations.
-          rule('instance:pg_connections_used:ratio', 'max by (%(by)s) (pg_connections_used{%(sel)s}) / max by (%(by)s) (pg_connections_max_ordinary{%(sel)s})'),
+          rule('instance:pg_connections_used:ratio', 'max by (%(by)s) (pg_connections_used{%(sel)s}) / on (%(by)s) max by (%(by)s) (pg_connections_max_ordinary{%(sel)s})'),
           rule('instance:pg_stat_database_xact_commit:rate5m', 'sum by (%(by)s) (rate(pg_stat_database_xact_commit_total{%(sel)s}[%(5m)s]))'),
           rule('instance:pg_stat_database_xact_rollback:rate5m', 'sum by (%(by)s) (rate(pg_stat_database_xact_rollback_total{%(sel)s}[%(5m)s]))'),
           rule('instance:pg_stat_database_blks_hit:ratio_rate5m', |||
             sum by (%(by)s) (rate(pg_stat_database_blks_hit_total{%(sel)s}[%(5m)s]))
-            /
+            / on (%(by)s)
             (
               sum by (%(by)s) (rate(pg_stat_database_blks_hit_total{%(sel)s}[%(5m)s]))
-              + sum by (%(by)s) (rate(pg_stat_database_blks_read_total{%(sel)s}[%(5m)s]))
+              + on (%(by)s) sum by (%(by)s) (rate(pg_stat_database_blks_read_total{%(sel)s}[%(5m)s]))
               > 0
             )
           |||),
@@ -52,10 +52,10 @@ local promql = import '../lib/promql.libsonnet';
           rule('instance:pg_xmin_horizon_transaction_seconds:max', 'max by (%(by)s) (pg_xmin_horizon_transaction_seconds{%(sel)s})'),
           rule('instance:pg_stat_checkpointer_num_requested:ratio_rate1h', |||
             sum by (%(by)s) (rate(pg_stat_checkpointer_num_requested_total{%(sel)s}[%(1h)s]))
-            /
+            / on (%(by)s)
             (
               sum by (%(by)s) (rate(pg_stat_checkpointer_num_requested_total{%(sel)s}[%(1h)s]))
-              + sum by (%(by)s) (rate(pg_stat_checkpointer_num_timed_total{%(sel)s}[%(1h)s]))
+              + on (%(by)s) sum by (%(by)s) (rate(pg_stat_checkpointer_num_timed_total{%(sel)s}[%(1h)s]))
               > 0
             )
           |||),
@@ -77,7 +77,7 @@ local promql = import '../lib/promql.libsonnet';
         rules: [
           rule('database:pg_stat_database_xacts:rate5m', |||
             sum by (%(by)s, datname) (rate(pg_stat_database_xact_commit_total{%(sel)s, %(datname)s}[%(5m)s]))
-            + sum by (%(by)s, datname) (rate(pg_stat_database_xact_rollback_total{%(sel)s, %(datname)s}[%(5m)s]))
+            + on (%(by)s, datname) sum by (%(by)s, datname) (rate(pg_stat_database_xact_rollback_total{%(sel)s, %(datname)s}[%(5m)s]))
           |||),
         ],
       },
