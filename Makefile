@@ -19,7 +19,13 @@ LDFLAGS      = -s -w -X $(VERSION_PKG).Version=$(VERSION)
 SERVERS = $$(internal/pgtest/install.sh)
 TOOLS   = $$(tools/install.sh)
 
-.PHONY: help build demo test lint generate record bench bloat-accuracy soak fuzz servers tools clean
+# What the mixin's tests run.
+MIXIN_TOOLS = JSONNET=$(TOOLS)/jsonnet PROMTOOL=$(TOOLS)/promtool THANOS=$(TOOLS)/thanos AMTOOL=$(TOOLS)/amtool
+
+SONNETS    = $$(find mixin -name '*.*sonnet')
+JSONNETFMT = $(TOOLS)/jsonnetfmt -n 2 --max-blank-lines 2 --string-style s --comment-style s
+
+.PHONY: help build demo test lint generate record bench bloat-accuracy soak fuzz mixin mixin-live mixin-bench servers tools clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -32,18 +38,32 @@ demo: ## Watch an embedded primary, standby and pooler until Ctrl-C, or the serv
 	@$(GO) run ./test/demo
 
 test: lint servers ## Everything CI checks: lint, and every test on PostgreSQL 13 to 18
-	@PGVIGIL_POSTGRES=$(SERVERS) PROMTOOL=$(TOOLS)/promtool \
+	@PGVIGIL_POSTGRES=$(SERVERS) $(MIXIN_TOOLS) \
 		$(GO) run ./test/report -count=1 -timeout=40m $(RACE) $(if $(RUN),-run='$(RUN)') $(PKG)
+	@$(if $(filter ./...,$(PKG)),$(MAKE) --no-print-directory mixin)
 
-lint: tools ## gofmt, go mod tidy, go vet, staticcheck
+mixin: tools ## Test rules and boards of mixin/, without a server
+	@$(MIXIN_TOOLS) $(GO) run ./test/report -C mixin/tests -count=1 $(if $(RUN),-run='$(RUN)') ./...
+
+mixin-live: servers tools ## Load the rules into a Prometheus that scrapes PostgreSQL 13 and 18, and ask it all that boards ask
+	@PGVIGIL_POSTGRES=$(SERVERS) $(MIXIN_TOOLS) $(GO) run ./test/mixin
+
+lint: tools ## gofmt, go mod tidy, go vet, staticcheck, jsonnetfmt, jsonnet-lint
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt -w these:"; echo "$$unformatted"; exit 1; }
 	@$(GO) mod tidy -diff
 	@$(GO) vet ./...
 	@$(TOOLS)/staticcheck ./...
+	@cd mixin/tests && $(GO) mod tidy -diff && $(GO) vet ./...
+	@tools=$(TOOLS) && cd mixin/tests && $$tools/staticcheck ./...
+	@$(JSONNETFMT) --test $(SONNETS) || { echo "mixin is not formatted: $(JSONNETFMT) -i FILE"; exit 1; }
+	@$(TOOLS)/jsonnet-lint $(SONNETS)
 
-generate: ## Write collector/all.go and METRICS.md from the declarations
+generate: ## Write collector/all.go, METRICS.md, and what mixin/ renders: alerts/ and dashboards/
 	$(GO) run ./internal/catalog/gen/all collector
 	$(GO) run ./internal/catalog/gen/metrics METRICS.md
+	rm -rf bin/mixin
+	$$(tools/install.sh jsonnet)/jsonnet -S -c -m bin/mixin --ext-code 'config={}' mixin/rendered.jsonnet >/dev/null
+	rm -rf alerts dashboards && mv bin/mixin/alerts bin/mixin/dashboards . && rmdir bin/mixin
 
 record: servers ## Record collector/testdata anew from live servers
 	PGVIGIL_POSTGRES=$(SERVERS) $(GO) test ./collector -count=1 -run 'TestRecord$$' -update
@@ -66,7 +86,7 @@ servers: ## Install the PostgreSQL servers that tests and demo run on, and the t
 	@internal/pgtest/install.sh
 	@internal/pgtest/tools.sh
 
-tools: ## Build promtool and staticcheck, once
+tools: ## Build promtool, staticcheck and the other tools of tools/, once
 	@tools/install.sh
 
 clean: ## Remove what make build wrote; servers and tools are in ~/.cache/pgvigil, for root /var/cache/pgvigil

@@ -1,5 +1,6 @@
 // Command report runs go test with its arguments and prints what go test prints,
-// then the tests that were skipped and the versions of PostgreSQL that ran.
+// then what tests sum up, the tests that were skipped and the versions of PostgreSQL
+// that ran.
 package main
 
 import (
@@ -24,7 +25,8 @@ func main() {
 }
 
 func run(args []string, w io.Writer) error {
-	cmd := exec.Command("go", append([]string{"test", "-json"}, args...)...)
+	// Ours comes last, since -C DIR is an argument that must come first.
+	cmd := exec.Command("go", slices.Concat([]string{"test"}, args, []string{"-json"})...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -51,6 +53,7 @@ type test struct{ pkg, name string }
 type report struct {
 	w       io.Writer
 	output  map[test]*bytes.Buffer
+	sums    []string
 	skipped []string
 	passed  map[spec.Version]int
 	servers map[string]bool
@@ -80,6 +83,9 @@ func (r *report) read(events io.Reader) error {
 // servers begins the line in which package pgtest says what a package ran on.
 const servers = "pgtest: PostgreSQL "
 
+// sum begins a line that a test prints for whoever reads the report.
+const sum = "summary: "
+
 func (r *report) tell(e event) {
 	key := test{e.Package, e.Test}
 	switch e.Action {
@@ -90,6 +96,10 @@ func (r *report) tell(e event) {
 			for _, v := range strings.Split(strings.TrimSpace(versions), ", ") {
 				r.servers[v] = true
 			}
+			return
+		}
+		if text, ok := strings.CutPrefix(e.Output, sum); ok {
+			r.sums = append(r.sums, strings.TrimSpace(text))
 			return
 		}
 		if strings.HasPrefix(e.Output, "=== ") { // RUN, PAUSE, CONT, NAME: -json implies -v
@@ -141,6 +151,9 @@ func (r *report) count(e event) {
 }
 
 func (r *report) end() {
+	for _, text := range r.sums {
+		fmt.Fprintln(r.w, text)
+	}
 	for _, name := range r.skipped {
 		fmt.Fprintln(r.w, "skipped:", name)
 	}

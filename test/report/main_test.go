@@ -15,6 +15,7 @@ func TestReport(t *testing.T) {
 {"Action":"pass","Package":"p","Test":"TestA/18/deep"}
 {"Action":"pass","Package":"p","Test":"TestA/99"}
 {"Action":"skip","Package":"p","Test":"TestA/14"}
+{"Action":"output","Package":"p","Test":"TestA/18/deep","Output":"summary: seven things seen\n"}
 {"Action":"output","Package":"p","Output":"PASS\n"}
 {"Action":"output","Package":"p","Output":"pgtest: PostgreSQL 13.23, 18.4\n"}
 {"Action":"output","Package":"p","Output":"ok  \tp\t1.0s\n"}
@@ -34,6 +35,7 @@ func TestReport(t *testing.T) {
 	want := "ok  \tp\t1.0s\n" +
 		"    b_test.go:1: wrong\n--- FAIL: TestB (0.00s)\npanic: ouch\nFAIL\tq\t0.1s\n" +
 		"r.go:1: syntax error\n" +
+		"seven things seen\n" +
 		"skipped: p TestA/14\n" +
 		"passed on PostgreSQL 13.23: 1\npassed on PostgreSQL 18.4: 1\n"
 	if diff := cmp.Diff(want, b.String()); diff != "" {

@@ -1,0 +1,271 @@
+package tests
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// tool returns a program of tools/, which a variable of its name in capital letters
+// names. Without it the test is skipped, and in CI it fails.
+func tool(t *testing.T, name string) string {
+	t.Helper()
+	program := os.Getenv(strings.ToUpper(name))
+	if program == "" {
+		program = name
+	}
+	if _, err := exec.LookPath(program); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("no %s: %v", name, err)
+		}
+		t.Skipf("no %s: %v; make tools builds it", name, err)
+	}
+	return program
+}
+
+// run fails with what a program says where it fails.
+func run(t *testing.T, program string, args ...string) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), program, args...).CombinedOutput()
+	if err != nil {
+		t.Errorf("%s %s: %v\n%s", filepath.Base(program), strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// rulesIn are the files of a flavour below a directory.
+func rulesIn(t *testing.T, dir, flavour string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "alerts", flavour, "*.yaml"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no rules in %s: %v", dir, err)
+	}
+	return files
+}
+
+// checkByPromtool lints the plain rules below a directory.
+func checkByPromtool(t *testing.T, promtool, dir string) {
+	t.Helper()
+	run(t, promtool, append([]string{"check", "rules", "--lint=all", "--lint-fatal"}, rulesIn(t, dir, "prometheus")...)...)
+}
+
+// TestPromtool and TestThanos let the tools of those who will load the rules read
+// them.
+func TestPromtool(t *testing.T) {
+	checkByPromtool(t, tool(t, "promtool"), top)
+}
+
+func TestThanos(t *testing.T) {
+	thanos := tool(t, "thanos")
+	var args []string
+	for _, file := range rulesIn(t, top, "thanos") {
+		args = append(args, "--rules="+file)
+	}
+	run(t, thanos, append([]string{"tools", "rules-check"}, args...)...)
+}
+
+// unit is a file of unit tests, as far as it is read here.
+type unit struct {
+	Tests []struct {
+		Name          string
+		AlertRuleTest []struct {
+			Alertname string
+			ExpAlerts []struct {
+				ExpLabels map[string]string `yaml:"exp_labels"`
+			} `yaml:"exp_alerts"`
+		} `yaml:"alert_rule_test"`
+	}
+}
+
+// caseName is how a unit test is called.
+var caseName = regexp.MustCompile(`^(\w+) (fires|silent): \S`)
+
+// TestUnits runs the unit tests of the rules, and holds that each level of each alert
+// has been seen to fire, and each alert to stay silent on what only looks like its
+// fault.
+func TestUnits(t *testing.T) {
+	promtool := tool(t, "promtool")
+	files, err := filepath.Glob("*_test.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no unit tests: %v", err)
+	}
+	for _, file := range files {
+		t.Run(file, func(t *testing.T) {
+			t.Parallel()
+			run(t, promtool, "test", "rules", file)
+		})
+	}
+	fires, silent, cases := seen(t, files)
+	alerts := map[string]bool{}
+	levels := 0
+	for _, g := range groups(t, render(t, "{}")) {
+		for _, r := range g.Rules {
+			if r.Alert == "" {
+				continue
+			}
+			alerts[r.Alert] = true
+			levels++
+			if !fires[label(r)] {
+				t.Errorf("%s: no unit test makes it fire", label(r))
+			}
+		}
+	}
+	for name := range alerts {
+		if !silent[name] && !slices.Contains(constant, name) {
+			t.Errorf("%s: no unit test keeps it silent", name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(silent)) {
+		if !alerts[name] {
+			t.Errorf("there are unit tests of %s, which is no alert", name)
+		}
+	}
+	fmt.Printf("summary: %d alerts with %d levels: %d levels seen firing, %d alerts kept silent, in %d cases\n",
+		len(alerts), levels, len(fires), len(silent), cases)
+}
+
+// seen reads which levels the tests expect to fire, and which alerts to be silent. A
+// test named for silence may not expect its alert to fire at all.
+func seen(t *testing.T, files []string) (fires, silent map[string]bool, cases int) {
+	t.Helper()
+	fires, silent = map[string]bool{}, map[string]bool{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var u unit
+		if err := yaml.Unmarshal(text, &u); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		for _, test := range u.Tests {
+			cases++
+			m := caseName.FindStringSubmatch(test.Name)
+			if m == nil {
+				if len(test.AlertRuleTest) > 0 {
+					t.Errorf("%s: %q does not begin with ALERT fires: or ALERT silent:", file, test.Name)
+				}
+				continue
+			}
+			asked := false
+			for _, check := range test.AlertRuleTest {
+				asked = asked || check.Alertname == m[1]
+				for _, alert := range check.ExpAlerts {
+					if check.Alertname == m[1] && m[2] == "fires" {
+						fires[m[1]+" ("+alert.ExpLabels["severity"]+")"] = true
+					}
+				}
+			}
+			if !asked {
+				t.Errorf("%s: %q does not ask for the alert", file, test.Name)
+			} else if m[2] == "silent" {
+				silent[m[1]] = true
+			}
+		}
+	}
+	return fires, silent, cases
+}
+
+// TestAlertmanager lets amtool read the example of Alertmanager's configuration and
+// route the cases beside it: a line each of labels, => and the receivers.
+func TestAlertmanager(t *testing.T) {
+	amtool := tool(t, "amtool")
+	config := filepath.Join(top, "docs/examples/alertmanager.yml")
+	run(t, amtool, "check-config", config)
+	text, err := os.ReadFile(filepath.Join(top, "docs/examples/alertmanager-routes.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for line := range bytes.Lines(text) {
+		labels, receivers, ok := strings.Cut(strings.TrimSpace(string(line)), " => ")
+		if !ok || strings.HasPrefix(labels, "#") {
+			continue
+		}
+		n++
+		args := []string{"config", "routes", "test", "--config.file=" + config, "--verify.receivers=" + strings.TrimSpace(receivers)}
+		run(t, amtool, append(args, strings.Fields(labels)...)...)
+	}
+	if n == 0 {
+		t.Error("there are no routes to test")
+	}
+}
+
+// TestVariations renders the mixin as users may change it. What comes out must load,
+// and have what was asked for.
+func TestVariations(t *testing.T) {
+	promtool := tool(t, "promtool")
+	named := func(files map[string]string, name, severity string) bool {
+		return slices.ContainsFunc(groups(t, files), func(g group) bool {
+			for _, r := range g.Rules {
+				if r.Alert == name && (severity == "" || r.Labels["severity"] == severity) {
+					return true
+				}
+			}
+			return false
+		})
+	}
+	for name, v := range map[string]struct {
+		config string
+		holds  func(files map[string]string, text string) bool
+	}{
+		"no cluster label": {"{ clusterLabel: '' }", func(_ map[string]string, text string) bool {
+			return !regexp.MustCompile(`[ (,]cluster[ ,)=]|labels\.cluster`).MatchString(text)
+		}},
+		"no label of PostgreSQL clusters": {"{ pgClusterLabel: '' }", func(_ map[string]string, text string) bool {
+			return !regexp.MustCompile(`[ (,]pg_cluster[ ,)=]|labels\.pg_cluster`).MatchString(text)
+		}},
+		"neither": {"{ clusterLabel: '', pgClusterLabel: '' }", nil},
+		"other labels": {"{ clusterLabel: 'k8s', pgClusterLabel: 'service' }", func(_ map[string]string, text string) bool {
+			return strings.Contains(text, "k8s, job, service, instance")
+		}},
+		"a tenant": {"{ extraLabels: ['tenant'] }", func(_ map[string]string, text string) bool {
+			return strings.Contains(text, "instance, tenant)")
+		}},
+		"a drill": {"{ timeScale: 0.05 }", func(_ map[string]string, text string) bool {
+			return strings.Contains(text, "[15s]") && !strings.Contains(text, "[5m]")
+		}},
+		"an alert left out": {"{ alerts+: { PostgresDown: null } }", func(files map[string]string, _ string) bool {
+			return !named(files, "PostgresDown", "")
+		}},
+		"another severity": {
+			"{ alerts+: { PostgresDown: { warning: super.PostgresDown.critical } } }",
+			func(files map[string]string, _ string) bool {
+				return named(files, "PostgresDown", "warning") && !named(files, "PostgresDown", "critical")
+			},
+		},
+		"no boards to link to": {"{ dashboardURL: '' }", func(_ map[string]string, text string) bool {
+			return !strings.Contains(text, "dashboard_url")
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := render(t, "{ _config+:: "+v.config+" }")
+			dir := t.TempDir()
+			write(t, dir, files)
+			checkByPromtool(t, promtool, dir)
+			for _, b := range boards(t, files) {
+				b.queries(t)
+			}
+			var text strings.Builder
+			for _, file := range rulesIn(t, dir, "prometheus") {
+				part, err := os.ReadFile(file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				text.Write(part)
+			}
+			if v.holds != nil && !v.holds(files, text.String()) {
+				t.Errorf("with %s the rules are not what was asked for", v.config)
+			}
+		})
+	}
+}

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"testing"
+
+	"github.com/pgvigil/pgvigil/internal/pgtest"
+)
+
+// TestLive checks the mixin on the oldest and the newest major.
+func TestLive(t *testing.T) {
+	pgtest.Program(t, "prometheus")
+	program := os.Getenv("JSONNET")
+	if program == "" {
+		program = "jsonnet"
+	}
+	if _, err := exec.LookPath(program); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("no jsonnet: %v", err)
+		}
+		t.Skipf("no jsonnet: %v; make tools builds it", err)
+	}
+	if _, err := pgtest.Find(); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	// Its last line is for test/report, so it goes out as it is.
+	if err := run(t.Context(), os.Stdout, "../..", []int{13, 18}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFill(t *testing.T) {
+	got := fill(`rate(a{job=~"x", cluster=~"$cluster", pg_cluster=~"${pg_cluster:regex}", datname=~"$datname"}[$__rate_interval])`, "pg18")
+	want := `rate(a{job=~"x", cluster=~"live", pg_cluster=~"pg18", datname=~".+"}[1m])`
+	if got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
