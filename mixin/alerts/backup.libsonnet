@@ -159,6 +159,20 @@ local ofCluster(l, more) = std.join(', ', (if l.byCluster == '' then [] else [l.
       ||| % repository(l),
   },
 
+  PostgresBackupCheckFailing: {
+    group: 'backup',
+    summary: 'A backup tool finds fault with its own state.',
+    description: |||
+      {{ $labels.tool }} says of {{ $labels.stanza }} that its check {{ $labels.check }} fails. Backups or archived WAL may
+      stop, or be fewer than wanted.
+    |||,
+    dashboard: 'wal',
+    expr(l)::
+      |||
+        max by (%(source)s, check) (max_over_time(pg_backup_check_success{%(sel)s}[%(15m)s])) == 0
+      ||| % source(l),
+  },
+
   PostgresBackupMetricsMissing: {
     group: 'backup',
     scope: 'cluster',

@@ -22,6 +22,8 @@
   PostgresBackupsGone: { warning: { 'for': '30m' } },
   // A look is some minutes old, and a failed backup stays one; there is no hurry that a quarter of an hour would harm.
   PostgresBackupFailed: { warning: { 'for': '15m' } },
+  // Checks connect to the server, and fail while it is restarted or its primary changes.
+  PostgresBackupCheckFailing: { warning: { 'for': '1h' } },
   // pgvigil's restart loses what it knew until the next look, which may take minutes.
   PostgresBackupMetricsMissing: { warning: { 'for': '1h' } },
   // Tools are asked every 5 minutes unless told otherwise, archives listed every hour: raise age and listAge above twice
