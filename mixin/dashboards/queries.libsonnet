@@ -41,7 +41,7 @@ function(c)
         title: 'What costs the most, and since when',
         panels: [
           graph('Load of the 10 costliest queries', 'Time spent executing per second, which is the number of sessions that a query keeps busy. The ten are those that took most time in all that is looked at: widen the time to see since when one costs so much.', rate('seconds'), most('seconds'), { unit: 'short', stack: true, h: 10, w: 24 } + top.empty(unread)),
-          board.table('Costliest queries', 'The 25 queries that took most time in the time that is looked at. Share is of all time that statements took on the server; – is none yet. Texts are shown where the exporter runs with --collector.query_text; else look up queryid in pg_stat_statements.', [
+          board.table('Costliest queries', 'The 25 queries that took most time in the time that is looked at. Share is of all time that statements took on the server; a dash is none yet. Texts are shown where the exporter runs with --collector.query_text; else look up queryid in pg_stat_statements.', [
             board.target(costliest + '\n* on (' + query + ') group_left (query)\n' + texts(costliest)),
             column(grown('seconds') + '\n/ on (' + server + ') group_left ()\nsum by (' + server + ') (increase(' + metric('seconds') + '{%(on)s}[$__range]))'),
             column(grown('calls')),

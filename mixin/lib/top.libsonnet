@@ -29,18 +29,19 @@
   // either(labels, parts) is all parts, told apart by a label: [[value, expr]]. or alone would hide what has equal labels.
   either(label, parts):: std.join('\nor\n', ['label_replace(' + p[1] + ", '" + label + "', '" + p[0] + "', '', '')" for p in parts]),
 
-  // who(c) are the columns that say whose a row is; the instance leads to its board.
+  // who(c) are the columns that say whose a row is; the instance leads to its board. All labels of an instance but job are
+  // among them, as rows whose columns are equal would become one.
   who(c)::
-    (if c.pgClusterLabel == '' then [] else [{ field: c.pgClusterLabel, title: 'PostgreSQL cluster' }]) +
+    local of(label, title) = if label == '' then [] else [{ field: label, title: title }];
+    local row(variable, label) = if label == '' then '' else '&var-%s=${__data.fields.%s}' % [variable, label];
+    of(c.clusterLabel, 'Cluster') + of(c.pgClusterLabel, 'PostgreSQL cluster') + [{ field: l } for l in c.extraLabels] +
     [{
       field: 'instance',
       title: 'Instance',
       link: {
         title: 'Instance ${__value.text}',
         url: '/d/pgvigil-instance?${__url_time_range}&${datasource:queryparam}' +
-             (if c.clusterLabel == '' then '' else '&${cluster:queryparam}') +
-             (if c.pgClusterLabel == '' then '' else '&var-pg_cluster=${__data.fields.' + c.pgClusterLabel + '}') +
-             '&var-instance=${__value.raw}',
+             row('cluster', c.clusterLabel) + row('pg_cluster', c.pgClusterLabel) + row('instance', 'instance'),
       },
     }],
 
