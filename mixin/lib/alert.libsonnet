@@ -50,7 +50,9 @@ local promql = import 'promql.libsonnet';
   // variables(c, scope) is the query of a link to a board that shows what an alert with these labels is about.
   variables(c, scope)::
     local of(name, label) = if label == '' then [] else ['var-%s={{ $labels.%s }}' % [name, label]];
-    local list = of('cluster', c.clusterLabel) + (if scope == 'job' then [] else of('pg_cluster', c.pgClusterLabel)) +
+    // On a Prometheus whose external label it is, series do not have it, and on the boards of Thanos they do.
+    local external(name, label) = if label == '' then [] else ['var-%s={{ or $labels.%s $externalLabels.%s }}' % [name, label, label]];
+    local list = external('cluster', c.clusterLabel) + (if scope == 'job' then [] else of('pg_cluster', c.pgClusterLabel)) +
                  (if scope == 'instance' || scope == 'pooler' then of('instance', 'instance') else []);
     if list == [] then '' else '?' + std.join('&', list),
 
