@@ -53,6 +53,7 @@ func TestMetrics(t *testing.T) {
 		for _, r := range g.Rules {
 			if q, ok := parse(t, label(r), r.Expr); ok {
 				known.check(t, q)
+				explicit(t, q)
 			}
 		}
 	}
@@ -109,12 +110,24 @@ func (c catalog) check(t *testing.T, q query) {
 		if m == nil || b.LHS.Type() != parser.ValueTypeVector || b.RHS.Type() != parser.ValueTypeVector {
 			return
 		}
-		if !m.On && b.Op != parser.LOR {
-			t.Errorf("%s: %s matches by whatever labels there are; write on", q.where, b.Op)
+		if left, right := c.labels(b.LHS), c.labels(b.RHS); !m.On && b.Op != parser.LOR && lacking(left, right)+lacking(right, left) != "" {
+			t.Errorf("%s: %s has other labels on its left than on its right; write on", q.where, b.Op)
 		}
 		// Labels that neither side has would match everything with everything.
 		if missing := lacking(m.MatchingLabels, slices.Concat(c.known(b.LHS), c.known(b.RHS))); missing != "" {
 			t.Errorf("%s: %s on labels that are not there: %s", q.where, b.Op, missing)
+		}
+	})
+}
+
+// explicit holds that a rule says what it matches on. A board need not where both
+// sides have the same labels.
+func explicit(t *testing.T, q query) {
+	t.Helper()
+	each(q.expr, func(b *parser.BinaryExpr, _ []parser.Node) {
+		vectors := b.LHS.Type() == parser.ValueTypeVector && b.RHS.Type() == parser.ValueTypeVector
+		if vectors && b.Op != parser.LOR && !b.VectorMatching.On {
+			t.Errorf("%s: %s matches by whatever labels there are; write on", q.where, b.Op)
 		}
 	})
 }
@@ -273,7 +286,7 @@ func TestMajors(t *testing.T) {
 			dead := known.dead([]query{q})
 			text, _ := os.ReadFile(filepath.Join(top, "docs/runbooks", r.Alert+".md")) // TestRunbooks misses it
 			if dead != nil && !explains(string(text), dead) {
-				t.Errorf("%s: cannot fire on PostgreSQL %v, and its runbook does not say so: %q", q.where, dead, boundary(dead))
+				t.Errorf("%s: cannot fire on PostgreSQL %v, and its runbook does not say so: %s", q.where, dead, strings.Join(boundary(dead), " or "))
 			}
 		}
 	}
@@ -281,7 +294,7 @@ func TestMajors(t *testing.T) {
 		for _, p := range b.all() {
 			if queries := p.queries(t, b.UID); len(queries) > 0 {
 				if dead := known.dead(queries); dead != nil && !explains(p.Description, dead) {
-					t.Errorf("%s: is empty on PostgreSQL %v, and its description does not say so: %q", queries[0].where, dead, boundary(dead))
+					t.Errorf("%s: is empty on PostgreSQL %v, and its description does not say so: %s", queries[0].where, dead, strings.Join(boundary(dead), " or "))
 				}
 			}
 		}
@@ -298,13 +311,16 @@ func (c catalog) dead(queries []query) (list []int) {
 	return list
 }
 
-// boundary is the text that tells of majors without series: the first that has them
-// where old ones lack them, else the last.
-func boundary(dead []int) string {
-	if dead[0] == majors[0] {
-		return fmt.Sprintf("PostgreSQL %d", dead[len(dead)-1]+1)
+// boundary are the texts that tell of majors without series: the last that has none or
+// the first that has some, or where new ones lack them, the other way round.
+func boundary(dead []int) []string {
+	last, next := dead[len(dead)-1], dead[len(dead)-1]+1
+	if dead[0] != majors[0] {
+		last, next = dead[0]-1, dead[0]
 	}
-	return fmt.Sprintf("PostgreSQL %d", dead[0]-1)
+	return []string{fmt.Sprintf("PostgreSQL %d", last), fmt.Sprintf("PostgreSQL %d", next)}
 }
 
-func explains(text string, dead []int) bool { return strings.Contains(text, boundary(dead)) }
+func explains(text string, dead []int) bool {
+	return slices.ContainsFunc(boundary(dead), func(b string) bool { return strings.Contains(text, b) })
+}

@@ -171,6 +171,23 @@ func (c catalog) labelsOfBinary(e *parser.BinaryExpr) []string {
 	}
 }
 
+// options are the labels that some results of a query have: those of either side of an
+// or.
+func (c catalog) options(e parser.Expr) []string {
+	switch e := e.(type) {
+	case *parser.ParenExpr:
+		return c.options(e.Expr)
+	case *parser.BinaryExpr:
+		switch {
+		case e.Op == parser.LOR:
+			return slices.Concat(c.options(e.LHS), c.options(e.RHS))
+		case e.Op == parser.LAND || e.Op == parser.LUNLESS || e.RHS.Type() == parser.ValueTypeScalar:
+			return c.options(e.LHS)
+		}
+	}
+	return c.labels(e)
+}
+
 // known are all labels that can be met somewhere in an expression.
 func (c catalog) known(e parser.Expr) []string {
 	all := slices.Clone(target)

@@ -42,7 +42,7 @@ func TestStyle(t *testing.T) {
 			}
 			for name, text := range r.Annotations {
 				for _, m := range labelUsed.FindAllStringSubmatch(text, -1) {
-					have := append(known.labels(q.expr), "severity")
+					have := append(slices.Clone(known.options(q.expr)), "severity")
 					if missing := lacking(m[1:], have); missing != "" {
 						t.Errorf("%s: %s names a label that the alert has not: %s", where, name, missing)
 					}

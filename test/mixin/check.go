@@ -40,8 +40,7 @@ func check(ctx context.Context, w io.Writer, p *prometheus, m rendered, majors [
 		if err != nil {
 			return err
 		}
-		missing := len(s.unexplained) + len(s.recordedNone)
-		if s.failed != nil || missing == 0 && !s.waitingForRule || time.Now().After(deadline) {
+		if s.failed != nil || s.unexplained == nil && !s.waitingForRule || time.Now().After(deadline) {
 			return s.report(w)
 		}
 		select {
@@ -149,7 +148,8 @@ var variable = regexp.MustCompile(`\$(\w+)|\$\{(\w+)[^}]*\}`)
 // fill replaces variables as Grafana does where all is selected but the cluster.
 func fill(expr, cluster string) string {
 	return variable.ReplaceAllStringFunc(expr, func(text string) string {
-		switch strings.Trim(text, "${}") {
+		name := variable.FindStringSubmatch(text)
+		switch name[1] + name[2] {
 		case "__rate_interval", "__range", "__interval":
 			return "1m"
 		case "cluster":
