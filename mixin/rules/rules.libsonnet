@@ -39,7 +39,7 @@ local promql = import '../lib/promql.libsonnet';
           // As the primary sees it: the standby that is furthest behind.
           rule('instance:pg_stat_replication_replay_lag_bytes:max', 'max by (%(by)s) (pg_stat_replication_replay_lag_bytes{%(sel)s, slot_type="physical"})'),
           // As the standby sees it.
-          rule('instance:pg_standby_lag_seconds:max', 'max by (%(by)s) (pg_standby_lag_seconds{%(sel)s})'),
+          rule('instance:pg_standby_lag_seconds:max', 'max by (%(by)s) (pg_standby_lag_seconds{%(sel)s, situation!="archive_only"})'),
           rule('instance:pg_replication_slots_retained_bytes:max', 'max by (%(by)s) (pg_replication_slots_retained_bytes{%(sel)s})'),
           // Transaction ids and multixacts, whichever is further; 1 is where the server stops.
           rule('instance:pg_xid_age:ratio_max', |||
