@@ -48,7 +48,7 @@ type panel struct {
 		Expr, RefID, LegendFormat string
 		Datasource                source
 	}
-	FieldConfig struct{ Defaults struct{ Unit string } }
+	FieldConfig struct{ Defaults struct{ Unit, NoValue string } }
 }
 
 // boards reads the rendered boards.

@@ -176,18 +176,18 @@ func seen(t *testing.T, files []string) (fires, silent map[string]bool, cases in
 }
 
 // TestAlertmanager lets amtool read the example of Alertmanager's configuration and
-// route the cases beside it: a line each of labels, => and the receivers.
+// route the cases beside it: a line each of labels, -> and the receivers.
 func TestAlertmanager(t *testing.T) {
 	amtool := tool(t, "amtool")
 	config := filepath.Join(top, "docs/examples/alertmanager.yml")
 	run(t, amtool, "check-config", config)
-	text, err := os.ReadFile(filepath.Join(top, "docs/examples/alertmanager-routes.txt"))
+	text, err := os.ReadFile(filepath.Join(top, "docs/examples/routes.txt"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	n := 0
 	for line := range bytes.Lines(text) {
-		labels, receivers, ok := strings.Cut(strings.TrimSpace(string(line)), " => ")
+		labels, receivers, ok := strings.Cut(strings.TrimSpace(string(line)), " -> ")
 		if !ok || strings.HasPrefix(labels, "#") {
 			continue
 		}
@@ -238,7 +238,7 @@ func TestVariations(t *testing.T) {
 			return !named(files, "PostgresDown", "")
 		}},
 		"another severity": {
-			"{ alerts+: { PostgresDown: { warning: super.PostgresDown.critical } } }",
+			"{ alerts+: { PostgresDown: { warning: { 'for': '5m' } } } }",
 			func(files map[string]string, _ string) bool {
 				return named(files, "PostgresDown", "warning") && !named(files, "PostgresDown", "critical")
 			},
@@ -255,13 +255,11 @@ func TestVariations(t *testing.T) {
 			for _, b := range boards(t, files) {
 				b.queries(t)
 			}
-			var text strings.Builder
-			for _, file := range rulesIn(t, dir, "prometheus") {
-				part, err := os.ReadFile(file)
-				if err != nil {
-					t.Fatal(err)
+			var text strings.Builder // of expressions, and of what annotations ask of labels
+			for _, g := range groups(t, files) {
+				for _, r := range g.Rules {
+					fmt.Fprintln(&text, r.Expr, r.Annotations["dashboard_url"], labelUsed.FindAllString(r.Annotations["description"], -1))
 				}
-				text.Write(part)
 			}
 			if v.holds != nil && !v.holds(files, text.String()) {
 				t.Errorf("with %s the rules are not what was asked for", v.config)

@@ -142,8 +142,8 @@ func (s *state) lookAtBoard(ctx context.Context, p *prometheus, m rendered, b bo
 // values is a query of a variable, which asks for the labels of a selector.
 var values = regexp.MustCompile(`^label_values\((.*), *\w+\)$`)
 
-// variable is one of Grafana's in a query.
-var variable = regexp.MustCompile(`\$(\w+)|\$\{(\w+)[^}]*\}`)
+// variable is one of Grafana's in a query; $1 is a group of label_replace.
+var variable = regexp.MustCompile(`\$([A-Za-z_]\w*)|\$\{(\w+)[^}]*\}`)
 
 // fill replaces variables as Grafana does where all is selected but the cluster.
 func fill(expr, cluster string) string {

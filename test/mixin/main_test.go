@@ -34,8 +34,8 @@ func TestLive(t *testing.T) {
 }
 
 func TestFill(t *testing.T) {
-	got := fill(`rate(a{job=~"x", cluster=~"$cluster", pg_cluster=~"${pg_cluster:regex}", datname=~"$datname"}[$__rate_interval])`, "pg18")
-	want := `rate(a{job=~"x", cluster=~"live", pg_cluster=~"pg18", datname=~".+"}[1m])`
+	got := fill(`label_replace(rate(a{job=~"x", cluster=~"$cluster", pg_cluster=~"${pg_cluster:regex}", datname=~"$datname"}[$__rate_interval]), "to", "$1", "from", "(.+)")`, "pg18")
+	want := `label_replace(rate(a{job=~"x", cluster=~"live", pg_cluster=~"pg18", datname=~".+"}[1m]), "to", "$1", "from", "(.+)")`
 	if got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
