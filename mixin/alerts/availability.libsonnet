@@ -215,9 +215,9 @@ local vital = std.join('|', [
       |||
         time() - max by (%(by)s) (pg_postmaster_start_time_seconds{%(sel)s}) < %(window)d
         and on (%(by)s)
-        max by (%(by)s) (pg_postmaster_start_time_seconds{%(sel)s}) > min by (%(by)s) (min_over_time(pg_postmaster_start_time_seconds{%(sel)s}[%(1d)s]))
+        max by (%(by)s) (pg_postmaster_start_time_seconds{%(sel)s}) > on (%(by)s) min by (%(by)s) (min_over_time(pg_postmaster_start_time_seconds{%(sel)s}[%(1d)s]))
         unless on (%(by)s)
-        max by (%(by)s) (max_over_time(pg_replication_is_replica{%(sel)s}[%(30m)s])) > min by (%(by)s) (min_over_time(pg_replication_is_replica{%(sel)s}[%(30m)s]))
+        max by (%(by)s) (max_over_time(pg_replication_is_replica{%(sel)s}[%(30m)s])) > on (%(by)s) min by (%(by)s) (min_over_time(pg_replication_is_replica{%(sel)s}[%(30m)s]))
       ||| % (l { window: l.seconds('15m') }),
   },
 

@@ -31,7 +31,7 @@
     // A member that cannot reach the store says unlocked too, so all have to.
     expr(l)::
       |||
-        min by (%(byCluster)s, scope) (min_over_time(patroni_cluster_unlocked{%(patroniSel)s}[%(3m)s])) == 1
+        min by (%(byScope)s) (min_over_time(patroni_cluster_unlocked{%(patroniSel)s}[%(3m)s])) == 1
       ||| % l,
   },
 
@@ -46,7 +46,7 @@
     dashboard: 'poolers',
     expr(l)::
       |||
-        max by (%(byCluster)s, scope) (min_over_time(patroni_failsafe_mode_is_active{%(patroniSel)s}[%(2m)s])) == 1
+        max by (%(byScope)s) (min_over_time(patroni_failsafe_mode_is_active{%(patroniSel)s}[%(2m)s])) == 1
       ||| % l,
   },
 
@@ -87,7 +87,7 @@
     dashboard: 'poolers',
     expr(l)::
       |||
-        max by (%(byCluster)s, scope) (min_over_time(patroni_is_paused{%(patroniSel)s}[%(5m)s])) == 1
+        max by (%(byScope)s) (min_over_time(patroni_is_paused{%(patroniSel)s}[%(5m)s])) == 1
       ||| % l,
   },
 

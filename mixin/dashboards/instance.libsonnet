@@ -62,7 +62,7 @@ function(c)
       {
         title: 'Problems',
         panels: [
-          tile('Longest lock wait', 'Longest time a session has waited for a lock it does not have yet.', 'max by (%(by)s) (pg_locks_max_wait_seconds{%(on)s})', {
+          tile('Longest lock wait', 'Longest time a session has waited for a lock it does not have yet. PostgreSQL 13 does not tell.', 'max by (%(by)s) (pg_locks_max_wait_seconds{%(on)s})', {
             unit: 's',
             decimals: 0,
             thresholds: [[null, 'green'], [60, 'orange'], [300, 'red']],

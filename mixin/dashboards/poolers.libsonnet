@@ -97,16 +97,16 @@ function(c) {
       title: 'Patroni',
       panels: [
         board.stat('Leader lock', 'Whether any member of the cluster sees a leader.', [
-          board.target('min by (%(byCluster)s, scope) (min_over_time(patroni_cluster_unlocked{%(patroni)s}[%(rate)s]))', '{{scope}}'),
+          board.target('min by (%(byScope)s) (min_over_time(patroni_cluster_unlocked{%(patroni)s}[%(rate)s]))', '{{scope}}'),
         ], { w: 6 } + flag('held', 'nobody has it', 'red')),
         board.stat('Failsafe mode', 'Whether the primary stays one although the store cannot be reached, because all members agree.', [
-          board.target('max by (%(byCluster)s, scope) (max_over_time(patroni_failsafe_mode_is_active{%(patroni)s}[%(rate)s]))', '{{scope}}'),
+          board.target('max by (%(byScope)s) (max_over_time(patroni_failsafe_mode_is_active{%(patroni)s}[%(rate)s]))', '{{scope}}'),
         ], { w: 6 } + flag('off', 'active', 'red')),
         board.stat('Automatic failover', 'Whether it is paused.', [
-          board.target('max by (%(byCluster)s, scope) (max_over_time(patroni_is_paused{%(patroni)s}[%(rate)s]))', '{{scope}}'),
+          board.target('max by (%(byScope)s) (max_over_time(patroni_is_paused{%(patroni)s}[%(rate)s]))', '{{scope}}'),
         ], { w: 6 } + flag('on', 'paused', 'orange')),
         board.stat('Pending restart', 'Members whose settings wait for a restart.', [
-          board.target('sum by (%(byCluster)s, scope) (max by (%(by)s, scope) (max_over_time(patroni_pending_restart{%(patroni)s}[%(rate)s])))', '{{scope}}'),
+          board.target('sum by (%(byScope)s) (max by (%(by)s, scope) (max_over_time(patroni_pending_restart{%(patroni)s}[%(rate)s])))', '{{scope}}'),
         ], { w: 6, thresholds: [[null, 'green'], [1, 'blue']] }),
         board.stateTimeline('Role', 'What each member is. Where two are primary at once, look at once.', [
           board.target(|||

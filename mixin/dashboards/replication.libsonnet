@@ -136,11 +136,11 @@ function(c)
           board.timeseries('Not confirmed', 'WAL that the consumer of a logical slot has not confirmed.', [
             board.target('max by (%(by)s, slot_name) (pg_replication_slots_confirmed_flush_lag_bytes{%(on)s})', '{{slot_name}} of {{instance}}'),
           ], noLogical { unit: 'bytes', min: 0, w: 8 }),
-          board.timeseries('Decoded', 'Bytes decoded for output, and spilled to disk because they outgrew logical_decoding_work_mem.', [
+          board.timeseries('Decoded', 'Bytes decoded for output, and spilled to disk because they outgrew logical_decoding_work_mem. PostgreSQL 13 does not count them.', [
             board.target('sum by (%(by)s, slot_name) (rate(pg_replication_slots_decoded_bytes_total{%(on)s}[$__rate_interval]))', '{{slot_name}} of {{instance}} decoded'),
             board.target('sum by (%(by)s, slot_name) (rate(pg_replication_slots_spill_bytes_total{%(on)s}[$__rate_interval]))', '{{slot_name}} of {{instance}} spilled'),
           ], noLogical { unit: 'Bps', min: 0, w: 8 }),
-          board.timeseries('Subscription errors', 'Failures per minute to apply changes or to copy tables. PostgreSQL tries again, for ever if it must.', [
+          board.timeseries('Subscription errors', 'Failures per minute to apply changes or to copy tables. It tries again, for ever if it must. PostgreSQL 14 and older do not count them.', [
             board.target('60 * sum by (%(by)s, datname, subname) (rate(pg_stat_subscription_apply_errors_total{%(on)s}[$__rate_interval]))', '{{instance}} {{datname}} {{subname}} apply'),
             board.target('60 * sum by (%(by)s, datname, subname) (rate(pg_stat_subscription_sync_errors_total{%(on)s}[$__rate_interval]))', '{{instance}} {{datname}} {{subname}} copy'),
           ], { min: 0, w: 8, noValue: 'no subscription', emptyWhen: 'there is no subscription, or the server is older than 15' }),

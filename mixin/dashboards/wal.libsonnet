@@ -50,15 +50,15 @@ function(c)
         title: 'WAL',
         panels: [
           perServer('WAL', 'Bytes per second that a primary writes, and a standby receives or replays; the 15 servers with most.', top.rate(15, server, 'pg_wal_position_bytes_total', '%(on)s'), { unit: 'binBps' }),
-          perServer('Full-page images', 'Per second, on the 15 servers with most. The first change of a page after a checkpoint writes the page whole: frequent checkpoints make WAL grow.', top.rate(15, server, 'pg_stat_wal_full_page_images_total', '%(on)s'), { unit: 'ops' } + top.empty('The servers are older than PostgreSQL 14.')),
+          perServer('Full-page images', 'Per second, on the 15 servers with most. The first change of a page after a checkpoint writes the page whole: frequent checkpoints make WAL grow. PostgreSQL 13 does not count them.', top.rate(15, server, 'pg_stat_wal_full_page_images_total', '%(on)s'), { unit: 'ops' } + top.empty('The servers are older than PostgreSQL 14.')),
           perServer('WAL on disk', 'Size of the directory pg_wal, of the 15 largest.', top.gauge(15, server, 'pg_wal_size_bytes', '%(on)s'), { unit: 'bytes' }),
           perServer('WAL on disk, of max_wal_size', 'Size of pg_wal over max_wal_size, of the 15 highest. Much above 1 something keeps WAL: an archiver that fails, a replication slot, wal_keep_size.', top.among(
             max(server, 'pg_wal_size_bytes') + '\n/ on (' + server + ')\n' + max(server, 'pg_settings_max_wal_size_bytes'),
             server,
             'topk(15, max by (' + server + ') (max_over_time(pg_wal_size_bytes{%(on)s}[$__range] @ end())) / on (' + server + ') max by (' + server + ') (pg_settings_max_wal_size_bytes{%(on)s} @ end()))'
           ), { unit: 'percentunit', thresholds: [[null, 'transparent'], [2, 'orange']] }),
-          perServer('WAL buffers full', 'Times per second that a session had to write WAL itself for want of room in wal_buffers; the 15 servers with most.', top.rate(15, server, 'pg_stat_wal_buffers_full_total', '%(on)s'), { unit: 'ops' } + top.empty('The servers are older than PostgreSQL 14.')),
-          perServer('Time spent writing and syncing WAL', 'Per second, by all processes; the 15 servers with most. It is 0 where track_wal_io_timing is off.', top.among(walTime(['rate', '$__rate_interval'], ''), server, 'topk(15, ' + walTime(['increase', '$__range'], ' @ end()') + ')'), { unit: 'short' } + top.empty('The servers are older than PostgreSQL 14.')),
+          perServer('WAL buffers full', 'Times per second that a session had to write WAL itself for want of room in wal_buffers; the 15 servers with most. PostgreSQL 13 does not count them.', top.rate(15, server, 'pg_stat_wal_buffers_full_total', '%(on)s'), { unit: 'ops' } + top.empty('The servers are older than PostgreSQL 14.')),
+          perServer('Time spent writing and syncing WAL', 'Per second, by all processes; the 15 servers with most. It is 0 where track_wal_io_timing is off, and PostgreSQL 13 does not tell.', top.among(walTime(['rate', '$__rate_interval'], ''), server, 'topk(15, ' + walTime(['increase', '$__range'], ' @ end()') + ')'), { unit: 'short' } + top.empty('The servers are older than PostgreSQL 14.')),
         ],
       },
       {

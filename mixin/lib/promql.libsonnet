@@ -6,6 +6,7 @@
 //   sel, patroniSel     matchers of the series
 //   by                  labels of one instance: cluster, job, pg_cluster, instance, and the extra ones
 //   byCluster           labels of one PostgreSQL cluster: the same without job and instance
+//   byScope             the same with scope, which is what Patroni calls a cluster
 //   byJob               labels of one job in a Prometheus cluster
 //   clustered           matcher of series that say which PostgreSQL cluster they are of; '' where no label says so
 //   datname             matcher of the databases that are looked at
@@ -60,6 +61,7 @@
       by: join([c.clusterLabel, 'job', c.pgClusterLabel, 'instance']),
       byJob: join([c.clusterLabel, 'job']),
       byCluster: join([c.clusterLabel, c.pgClusterLabel]),
+      byScope: join([c.clusterLabel, c.pgClusterLabel, 'scope']),
       onPrimary: 'and on (%s) instance:pg_primary:max == 1' % self.by,
       onStandby: 'and on (%s) instance:pg_primary:max == 0' % self.by,
     },

@@ -48,7 +48,9 @@ type panel struct {
 		Expr, RefID, LegendFormat string
 		Datasource                source
 	}
-	FieldConfig struct{ Defaults struct{ Unit, NoValue string } }
+	FieldConfig struct {
+		Defaults struct{ Unit, NoValue string }
+	}
 }
 
 // boards reads the rendered boards.

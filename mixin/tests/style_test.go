@@ -20,6 +20,9 @@ var alertName = regexp.MustCompile(`^(Postgres|PgBouncer|Patroni)([A-Z][a-z0-9]+
 // labelUsed is a label in a template.
 var labelUsed = regexp.MustCompile(`\$labels\.(\w+)`)
 
+// labelOptional is a label that a template does without where the alert has it not.
+var labelOptional = regexp.MustCompile(`{{ (?:with|if) \$labels\.\w+ }}`)
+
 // shortest is how many evaluations an alert waits that does not fire at once.
 const shortest = 2
 
@@ -41,7 +44,7 @@ func TestStyle(t *testing.T) {
 				continue
 			}
 			for name, text := range r.Annotations {
-				for _, m := range labelUsed.FindAllStringSubmatch(text, -1) {
+				for _, m := range labelUsed.FindAllStringSubmatch(labelOptional.ReplaceAllString(text, ""), -1) {
 					have := append(slices.Clone(known.options(q.expr)), "severity")
 					if missing := lacking(m[1:], have); missing != "" {
 						t.Errorf("%s: %s names a label that the alert has not: %s", where, name, missing)
@@ -50,8 +53,9 @@ func TestStyle(t *testing.T) {
 			}
 			description := r.Annotations["description"]
 			single := scope[r.Alert].Scope == "instance" || scope[r.Alert].Scope == "pooler"
-			if single && !strings.Contains(description, "$labels.instance") && !slices.Contains(constant, r.Alert) {
-				t.Errorf("%s: the description does not name the instance: %s", where, description)
+			named := strings.Contains(description, "$labels.instance") || strings.Contains(description, "$labels.stanza")
+			if single && !named && !slices.Contains(constant, r.Alert) {
+				t.Errorf("%s: the description names neither the instance nor the stanza: %s", where, description)
 			}
 			if other := said[r.Annotations["summary"]]; other != "" && other != r.Alert {
 				t.Errorf("%s has the summary of %s", where, other)
