@@ -47,7 +47,7 @@ func check(ctx context.Context, w io.Writer, p *prometheus, m rendered, majors [
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-p.done:
-			return errors.New("Prometheus ended, for the reason it gave above")
+			return errors.New("the Prometheus ended, for the reason it gave above")
 		case <-time.After(again):
 		}
 	}
