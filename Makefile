@@ -43,7 +43,7 @@ test: lint servers ## Everything CI checks: lint, and every test on PostgreSQL 1
 	@$(if $(filter ./...,$(PKG)),$(MAKE) --no-print-directory mixin)
 
 mixin: tools ## Test rules and boards of mixin/, without a server
-	@$(MIXIN_TOOLS) $(GO) run ./test/report -C mixin/tests -count=1 $(if $(RUN),-run='$(RUN)') ./...
+	@$(MIXIN_TOOLS) $(GO) run ./test/report -C mixin/tests -count=1 -timeout=20m $(if $(RUN),-run='$(RUN)') ./...
 
 mixin-live: servers tools ## Load the rules into a Prometheus that scrapes PostgreSQL 13 and 18, and ask it all that boards ask
 	@PGVIGIL_POSTGRES=$(SERVERS) $(MIXIN_TOOLS) $(GO) run ./test/mixin

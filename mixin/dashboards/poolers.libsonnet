@@ -95,7 +95,7 @@ function(c) {
     },
     {
       title: 'Patroni',
-      panels: [
+      panels: [p { noValue: 'no Patroni is scraped', emptyWhen: 'No Patroni is scraped.' } for p in [
         board.stat('Leader lock', 'Whether any member of the cluster sees a leader.', [
           board.target('min by (%(byScope)s) (min_over_time(patroni_cluster_unlocked{%(patroni)s}[%(rate)s]))', '{{scope}}'),
         ], { w: 6 } + flag('held', 'nobody has it', 'red')),
@@ -155,7 +155,7 @@ function(c) {
         board.stateTimeline('Server runs', 'Whether Patroni sees its server run.', [
           board.target('max by (%(by)s) (min_over_time(patroni_postgres_running{%(patroni)s}[%(rate)s]))', '{{instance}}'),
         ], { h: 6, mappings: [{ type: 'value', options: { '0': { text: 'no', color: 'red' }, '1': { text: 'yes', color: 'green' } } }] }),
-      ],
+      ]],
     },
   ],
 }
