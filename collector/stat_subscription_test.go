@@ -85,7 +85,8 @@ func TestStatSubscription(t *testing.T) {
 
 func subscriptionWorks(t *testing.T, p pubSub, e *scrape.Engine, began time.Time) {
 	page := eventually(t, e, subReceived, func(s snapshot) bool {
-		return has(subEnabled, 1, of...)(s) && has(subApply, 1, of...)(s) && len(s.values("pg_stat_subscription_latest_end_timestamp_seconds", of...)) == 1 &&
+		return has(subEnabled, 1, of...)(s) && has(subApply, 1, of...)(s) && len(s.values(subReceived, of...)) == 1 &&
+			len(s.values("pg_stat_subscription_latest_end_timestamp_seconds", of...)) == 1 &&
 			p.srv.Query(t, "sub", "SELECT string_agg(srsubstate, '') FROM pg_subscription_rel") == "r"
 	})
 	page.succeeded(t, "stat_subscription")

@@ -1,12 +1,14 @@
 // Command mixin loads the rules of mixin/ into a real Prometheus, lets it scrape the
 // exporter over real servers of the oldest and the newest major, and asks it all that
 // the boards ask. It fails where a rule or a query fails, and where a panel stays
-// empty whose declaration does not say when it may be.
+// empty whose declaration does not say when it may be. With -fleet it measures what
+// evaluating the rules costs.
 package main
 
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -23,7 +25,15 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Stdout, ".", []int{13, 18}); err != nil {
+	instances := flag.Int("fleet", 0, "measure the evaluation of rules over so many instances instead")
+	flag.Parse()
+	var err error
+	if *instances > 0 {
+		err = fleet(ctx, os.Stdout, ".", *instances)
+	} else {
+		err = run(ctx, os.Stdout, ".", []int{13, 18})
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "mixin:", err)
 		os.Exit(1)
 	}

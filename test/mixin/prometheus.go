@@ -51,10 +51,14 @@ func configuration(dir string, targets []target) string {
 	return text.String()
 }
 
-// startPrometheus runs the program and returns when it answers.
+// startPrometheus runs the program over the targets and returns when it answers.
 func startPrometheus(ctx context.Context, program, dir string, targets []target) (*prometheus, error) {
+	return startConfigured(ctx, program, dir, configuration(dir, targets))
+}
+
+func startConfigured(ctx context.Context, program, dir, configuration string) (*prometheus, error) {
 	file := filepath.Join(dir, "prometheus.yml")
-	if err := os.WriteFile(file, []byte(configuration(dir, targets)), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(configuration), 0o600); err != nil {
 		return nil, err
 	}
 	address, err := exporter.FreeAddress()
