@@ -42,7 +42,7 @@ test: lint servers ## Everything CI checks: lint, and every test on PostgreSQL 1
 		$(GO) run ./test/report -count=1 -timeout=40m $(RACE) $(if $(RUN),-run='$(RUN)') $(PKG)
 	@$(if $(filter ./...,$(PKG)),$(MAKE) --no-print-directory mixin SKIP=TestUnits)
 
-# The unit tests of promtool take ten minutes of CPU, most of it in a few long ones.
+# The unit tests of promtool take twenty minutes of CPU, most of it in a few long ones.
 mixin: tools ## Test rules and boards of mixin/, without a server; SKIP=TestUnits leaves promtool's unit tests out
 	@$(MIXIN_TOOLS) $(GO) run ./test/report -C mixin/tests -count=1 -timeout=40m $(if $(RUN),-run='$(RUN)') $(if $(SKIP),-skip='$(SKIP)') ./...
 
