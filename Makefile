@@ -37,7 +37,7 @@ demo: ## Watch an embedded primary, standby and pooler until Ctrl-C, or the serv
 	@if [ -z "$$DATA_SOURCE_NAME" ]; then internal/pgtest/install.sh >/dev/null; fi
 	@$(GO) run ./test/demo
 
-test: lint servers ## Everything CI checks: lint, and every test on PostgreSQL 13 to 18
+test: lint servers ## Everything CI checks: lint, and the tests on PostgreSQL 13 to 18; make mixin has promtool's too
 	@PGVIGIL_POSTGRES=$(SERVERS) $(MIXIN_TOOLS) \
 		$(GO) run ./test/report -count=1 -timeout=40m $(RACE) $(if $(RUN),-run='$(RUN)') $(PKG)
 	@$(if $(filter ./...,$(PKG)),$(MAKE) --no-print-directory mixin SKIP=TestUnits)

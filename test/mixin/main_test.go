@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"testing"
@@ -15,16 +16,12 @@ func TestLive(t *testing.T) {
 	if program == "" {
 		program = "jsonnet"
 	}
-	if _, err := exec.LookPath(program); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("no jsonnet: %v", err)
-		}
-		t.Skipf("no jsonnet: %v; make tools builds it", err)
-	}
-	if _, err := pgtest.Find(); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
+	_, noServers := pgtest.Find()
+	_, noJsonnet := exec.LookPath(program) // make tools builds it
+	switch err := errors.Join(noServers, noJsonnet); {
+	case err != nil && os.Getenv("CI") != "":
+		t.Fatal(err)
+	case err != nil:
 		t.Skip(err)
 	}
 	// Its last line is for test/report, so it goes out as it is.
