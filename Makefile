@@ -37,14 +37,13 @@ demo: ## Watch an embedded primary, standby and pooler until Ctrl-C, or the serv
 	@if [ -z "$$DATA_SOURCE_NAME" ]; then internal/pgtest/install.sh >/dev/null; fi
 	@$(GO) run ./test/demo
 
-test: lint servers ## Everything CI checks: lint, and the tests on PostgreSQL 13 to 18; make mixin has promtool's too
+test: lint servers ## Everything CI checks: lint, the tests on PostgreSQL 13 to 18, and those of alerts and boards
 	@PGVIGIL_POSTGRES=$(SERVERS) $(MIXIN_TOOLS) \
 		$(GO) run ./test/report -count=1 -timeout=40m $(RACE) $(if $(RUN),-run='$(RUN)') $(PKG)
-	@$(if $(filter ./...,$(PKG)),$(MAKE) --no-print-directory mixin SKIP=TestUnits)
+	@$(if $(filter ./...,$(PKG)),$(MAKE) --no-print-directory mixin)
 
-# The unit tests of promtool take twenty minutes of CPU, most of it in a few long ones.
-mixin: tools ## Test rules and boards of mixin/, without a server; SKIP=TestUnits leaves promtool's unit tests out
-	@$(MIXIN_TOOLS) $(GO) run ./test/report -C mixin/tests -count=1 -timeout=40m $(if $(RUN),-run='$(RUN)') $(if $(SKIP),-skip='$(SKIP)') ./...
+mixin: tools ## Test rules and boards of mixin/, without a server
+	@$(MIXIN_TOOLS) $(GO) run ./test/report -C mixin/tests -count=1 -timeout=40m $(if $(RUN),-run='$(RUN)') ./...
 
 mixin-live: servers tools ## Load the rules into a Prometheus that scrapes PostgreSQL 13 and 18, and ask it all that boards ask
 	@PGVIGIL_POSTGRES=$(SERVERS) $(MIXIN_TOOLS) $(GO) run ./test/mixin

@@ -3,7 +3,6 @@ package tests
 import (
 	"bytes"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,8 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // tool returns a program of tools/, which a variable of its name in capital letters
@@ -71,108 +68,6 @@ func TestThanos(t *testing.T) {
 		args = append(args, "--rules="+file)
 	}
 	run(t, thanos, append([]string{"tools", "rules-check"}, args...)...)
-}
-
-// unit is a file of unit tests, as far as it is read here.
-type unit struct {
-	Tests []struct {
-		Name          string
-		AlertRuleTest []struct {
-			Alertname string
-			ExpAlerts []struct {
-				ExpLabels map[string]string `yaml:"exp_labels"`
-			} `yaml:"exp_alerts"`
-		} `yaml:"alert_rule_test"`
-	}
-}
-
-// caseName is how a unit test is called.
-var caseName = regexp.MustCompile(`^(\w+) (fires|silent): \S`)
-
-// TestUnits runs the unit tests of the rules, and holds that each level of each alert
-// has been seen to fire, and each alert to stay silent on what only looks like its
-// fault.
-func TestUnits(t *testing.T) {
-	promtool := tool(t, "promtool")
-	files, err := filepath.Glob("*_test.yaml")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no unit tests: %v", err)
-	}
-	for _, file := range files {
-		t.Run(file, func(t *testing.T) {
-			t.Parallel()
-			run(t, promtool, "test", "rules", file)
-		})
-	}
-	fires, silent, cases := seen(t, files)
-	alerts := map[string]bool{}
-	levels := 0
-	for _, g := range groups(t, render(t, "{}")) {
-		for _, r := range g.Rules {
-			if r.Alert == "" {
-				continue
-			}
-			alerts[r.Alert] = true
-			levels++
-			if !fires[label(r)] {
-				t.Errorf("%s: no unit test makes it fire", label(r))
-			}
-		}
-	}
-	for name := range alerts {
-		if !silent[name] && !slices.Contains(constant, name) {
-			t.Errorf("%s: no unit test keeps it silent", name)
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(silent)) {
-		if !alerts[name] {
-			t.Errorf("there are unit tests of %s, which is no alert", name)
-		}
-	}
-	fmt.Printf("summary: %d alerts with %d levels: %d levels seen firing, %d alerts kept silent, in %d cases\n",
-		len(alerts), levels, len(fires), len(silent), cases)
-}
-
-// seen reads which levels the tests expect to fire, and which alerts to be silent. A
-// test named for silence may not expect its alert to fire at all.
-func seen(t *testing.T, files []string) (fires, silent map[string]bool, cases int) {
-	t.Helper()
-	fires, silent = map[string]bool{}, map[string]bool{}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var u unit
-		if err := yaml.Unmarshal(text, &u); err != nil {
-			t.Fatalf("%s: %v", file, err)
-		}
-		for _, test := range u.Tests {
-			cases++
-			m := caseName.FindStringSubmatch(test.Name)
-			if m == nil {
-				if len(test.AlertRuleTest) > 0 {
-					t.Errorf("%s: %q does not begin with ALERT fires: or ALERT silent:", file, test.Name)
-				}
-				continue
-			}
-			asked := false
-			for _, check := range test.AlertRuleTest {
-				asked = asked || check.Alertname == m[1]
-				for _, alert := range check.ExpAlerts {
-					if check.Alertname == m[1] && m[2] == "fires" {
-						fires[m[1]+" ("+alert.ExpLabels["severity"]+")"] = true
-					}
-				}
-			}
-			if !asked {
-				t.Errorf("%s: %q does not ask for the alert", file, test.Name)
-			} else if m[2] == "silent" {
-				silent[m[1]] = true
-			}
-		}
-	}
-	return fires, silent, cases
 }
 
 // TestAlertmanager lets amtool read the example of Alertmanager's configuration and
