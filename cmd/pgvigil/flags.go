@@ -38,6 +38,7 @@ type flags struct {
 	configFile    string
 	metricsPath   string
 	timeoutOffset time.Duration
+	rhythm        float64
 	watch         web.Watch
 	web           *toolkit.FlagConfig
 	sqlDump       string
@@ -71,6 +72,7 @@ func parseFlags(args []string, collectors []spec.Collector, stdout io.Writer) (*
 	if _, err := app.Parse(args); err != nil {
 		return nil, &usageError{err}
 	}
+	f.watch.Collectors = spec.Paced(collectors, f.rhythm)
 	switch {
 	case *printVersion && !f.answered:
 		fmt.Fprintln(stdout, version.Print("pgvigil"))
@@ -97,6 +99,7 @@ func (f *flags) serverFlags(app *kingpin.Application) {
 	set(app, "scrape.timeout-offset", "Time taken off Prometheus' own scrape timeout, so that the page arrives within it.", "0.5s", &f.timeoutOffset, notNegative)
 	set(app, "governor.share", "Part of one core of the server that a collector which does not run with each scrape may take; those with a rhythm of minutes take no more than that together.",
 		strconv.FormatFloat(scrape.DefaultShare, 'g', -1, 64), &f.watch.Share, share)
+	set(app, "rhythm.scale", "Factor on the time between two runs of each collector that does not run with each scrape.", "1", &f.rhythm, factor)
 	app.Flag("series.max", "Most series of a server that each collector may give, instead of its own budget; 0 lifts all budgets.").PlaceHolder("N").
 		SetValue(&value[int]{name: "series.max", into: &f.watch.MaxSeries, parse: budget})
 	set(app, "log.level", "Least severe messages to log: debug, info, warn or error.", "info", &f.logLevel, oneOf("debug", "info", "warn", "error"))
@@ -199,6 +202,15 @@ func share(s string) (float64, error) {
 	v, err := strconv.ParseFloat(s, 64)
 	if err != nil || !(v > 0 && v <= 1) {
 		return 0, fmt.Errorf("%q is not a part of one core: write a number above 0 and up to 1, such as 0.01 for one percent", s)
+	}
+	return v, nil
+}
+
+// factor reads by how much rhythms are stretched.
+func factor(s string) (float64, error) {
+	v, err := strconv.ParseFloat(s, 64)
+	if err != nil || !(v >= 0.001 && v <= 1000) {
+		return 0, fmt.Errorf("%q is not a factor: write a number from 0.001 to 1000, such as 2 for half as often", s)
 	}
 	return v, nil
 }

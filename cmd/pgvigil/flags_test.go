@@ -51,6 +51,7 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"--connect.timeout=0s"}, `--connect.timeout: "0s" is not a duration: write a number and a unit, such as 30s, 15m or 1h`},
 		{[]string{"--scrape.timeout-offset=-1s"}, `--scrape.timeout-offset: "-1s" is not a duration: write a number and a unit, such as 30s, 15m or 1h`},
 		{[]string{"--databases.include=good", "--databases.include=bad("}, "--databases.include: error parsing regexp: missing closing ): `bad(`"},
+		{[]string{"--rhythm.scale=0"}, `--rhythm.scale: "0" is not a factor: write a number from 0.001 to 1000, such as 2 for half as often`},
 		{[]string{"--governor.share=2"}, `--governor.share: "2" is not a part of one core: write a number above 0 and up to 1, such as 0.01 for one percent`},
 		{[]string{"--series.max=-1"}, `--series.max: "-1" is not a number of series: write one from 1 to 100000000, or 0 to lift all budgets`},
 		{[]string{"--series.max=1e9"}, `--series.max: "1e9" is not a number of series: write one from 1 to 100000000, or 0 to lift all budgets`},

@@ -72,7 +72,10 @@
 // keys as a parameter. Tables and relations are never named by building SQL.
 package spec
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Prefix begins the name of every metric read from a server.
 const Prefix = "pg_"
@@ -123,6 +126,28 @@ func (c Collector) Flag() string {
 		return c.Of
 	}
 	return c.Name
+}
+
+// Paced are the collectors with their rhythms times a factor, at least a second. Those
+// that run with each scrape go on doing so.
+func Paced(collectors []Collector, factor float64) []Collector {
+	scale := func(d time.Duration) time.Duration {
+		if d == 0 {
+			return 0
+		}
+		return max(time.Duration(float64(d)*factor), time.Second)
+	}
+	paced := slices.Clone(collectors)
+	for i := range paced {
+		c := &paced[i]
+		c.Cost.Every = scale(c.Cost.Every)
+		if c.Follow != nil {
+			follow := *c.Follow
+			follow.For = scale(follow.For)
+			c.Follow = &follow
+		}
+	}
+	return paced
 }
 
 // Scope says how often a collector runs within a server.
