@@ -27,6 +27,8 @@ flags() {
 	case $1 in
 	# Else it brings the client of every service discovery, some of which no module proxy serves.
 	promtool) echo "-tags=remove_all_sd" ;;
+	# It casts labels to a form that Prometheus has only with this tag; without it, it panics at its first query.
+	thanos) echo "-tags=slicelabels" ;;
 	esac
 }
 home() {
