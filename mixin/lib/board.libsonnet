@@ -138,7 +138,7 @@ local promql = import 'promql.libsonnet';
       (if std.objectHas(col, 'thresholds') || std.get(col, 'colour', false) then [
          property('custom.cellOptions', { type: 'color-background', mode: 'basic' }),
        ] else []) +
-      // The second is what Grafana 12 calls it.
+      // The second is what Grafana calls it since 12.2.
       (if std.get(col, 'hidden', false) then [property('custom.hidden', true), property('custom.hideFrom.viz', true)] else []) +
       (if std.objectHas(col, 'link') then [property('links', [{ title: col.link.title, url: col.link.url }])] else []),
   },
@@ -228,8 +228,8 @@ local promql = import 'promql.libsonnet';
                                                },
                                                gauge: { reduceOptions: { calcs: ['lastNotNull'], fields: '', values: false } },
                                                bargauge: { reduceOptions: { calcs: ['lastNotNull'], fields: '', values: false }, orientation: 'horizontal', displayMode: 'basic' },
-                                               'state-timeline': { showValue: 'auto', mergeValues: true, rowHeight: 0.8, legend: { displayMode: 'list', placement: 'bottom', showLegend: true } },
-                                               table: { showHeader: true, cellHeight: 'sm', footer: { show: false }, sortBy: if std.objectHas(p, 'sort') then [{ displayName: p.sort, desc: true }] else [] },
+                                               'state-timeline': { showValue: 'auto', mergeValues: true, rowHeight: 0.8, legend: { displayMode: 'list', placement: 'bottom', calcs: [], showLegend: true } },
+                                               table: { showHeader: true, cellHeight: 'sm', sortBy: if std.objectHas(p, 'sort') then [{ displayName: p.sort, desc: true }] else [] },
                                              }[p.type] + std.get(p, 'options', {})),
     },
 
@@ -294,7 +294,7 @@ local promql = import 'promql.libsonnet';
   } + opt,
 
   // A board for one has no All, so that it opens with the first and not with five hundred.
-  local one(b, name) = if std.member(std.get(b, 'one', []), name) then { includeAll: false, allValue: null, current: {} } else {},
+  local one(b, name) = if std.member(std.get(b, 'one', []), name) then { includeAll: false, allValue:: null, current: {} } else {},
 
   local variables(c, q, b, wanted) =
     local metric = std.get(b, 'metric', 'pg_up');
