@@ -48,8 +48,24 @@ type panel struct {
 		Expr, RefID, LegendFormat string
 		Datasource                source
 	}
+	Transformations []struct {
+		Options struct {
+			Include      struct{ Names []string }
+			RenameByName map[string]string
+		}
+	}
 	FieldConfig struct {
-		Defaults struct{ Unit, NoValue string }
+		Defaults  struct{ Unit, NoValue string }
+		Overrides []struct {
+			Matcher struct {
+				ID      string
+				Options any
+			}
+			Properties []struct {
+				ID    string
+				Value json.RawMessage
+			}
+		}
 	}
 }
 
@@ -140,6 +156,9 @@ func labelValues(v variable) string {
 	return ""
 }
 
+// validUID is what Grafana takes for one.
+var validUID = regexp.MustCompile(`^[a-zA-Z0-9_-]{8,40}$`)
+
 func TestBoards(t *testing.T) {
 	uids := map[string]bool{}
 	for _, b := range boards(t, render(t, "{}")) {
@@ -148,6 +167,9 @@ func TestBoards(t *testing.T) {
 				t.Error("the uid is taken")
 			}
 			uids[b.UID] = true
+			if !validUID.MatchString(b.UID) {
+				t.Error("Grafana takes no such uid")
+			}
 			if b.Title == "" || b.Description == "" {
 				t.Error("there is no title or no description")
 			}
@@ -242,6 +264,7 @@ func (p panel) check(t *testing.T) {
 		return
 	}
 	fits(t, p.Title, p.Datasource)
+	p.checkColumns(t)
 	if p.FieldConfig.Defaults.Unit == "" {
 		t.Errorf("%q has no unit", p.Title)
 	}
@@ -296,62 +319,6 @@ func overlaps(t *testing.T, panels []panel) {
 			if a.X < b.X+b.W && b.X < a.X+a.W && a.Y < b.Y+b.H && b.Y < a.Y+a.H {
 				t.Errorf("%q and %q overlap", p.Title, other.Title)
 			}
-		}
-	}
-}
-
-// link leads to a board.
-var link = regexp.MustCompile(`/d/([A-Za-z0-9_-]+)`)
-
-// TestLinks holds that links among boards lead somewhere, and to variables that are
-// there.
-func TestLinks(t *testing.T) {
-	files := render(t, "{}")
-	known := map[string][]string{}
-	for _, b := range boards(t, files) {
-		for _, v := range b.Templating.List {
-			known[b.UID] = append(known[b.UID], v.Name)
-		}
-	}
-	for name, text := range files {
-		if path.Dir(name) != "dashboards" {
-			continue
-		}
-		for _, m := range address.FindAllString(text, -1) {
-			checkLink(t, name, m, known)
-		}
-	}
-	for _, g := range groups(t, files) {
-		for _, r := range g.Rules {
-			if r.Alert != "" {
-				// Of an alert's labels a board may lack some, which Grafana passes over.
-				url, _, _ := strings.Cut(r.Annotations["dashboard_url"], "?")
-				checkLink(t, label(r), url, known)
-			}
-		}
-	}
-}
-
-// address is a link with its query, as JSON has it.
-var address = regexp.MustCompile(`/d/[^"]+`)
-
-var given = regexp.MustCompile(`[?&]var-(\w+)=`)
-
-func checkLink(t *testing.T, where, url string, known map[string][]string) {
-	t.Helper()
-	m := link.FindStringSubmatch(url)
-	if m == nil {
-		t.Errorf("%s: %q leads to no board", where, url)
-		return
-	}
-	names, ok := known[m[1]]
-	if !ok {
-		t.Errorf("%s: there is no board %s", where, m[1])
-		return
-	}
-	for _, v := range given.FindAllStringSubmatch(url, -1) {
-		if !slices.Contains(names, v[1]) {
-			t.Errorf("%s: board %s has no variable %s", where, m[1], v[1])
 		}
 	}
 }
