@@ -1,4 +1,5 @@
-# GNU Make 3.81 or newer, Go, a POSIX shell; Node.js with npm for the PostgreSQL servers of the tests and the demo.
+# GNU Make 3.81 or newer, Go, a POSIX shell; Node.js with npm for the PostgreSQL servers of the tests and the demo,
+# and for the types of Grafana that boards are held against.
 
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
@@ -20,7 +21,7 @@ SERVERS = $$(internal/pgtest/install.sh)
 TOOLS   = $$(tools/install.sh)
 
 # What the mixin's tests run.
-MIXIN_TOOLS = JSONNET=$(TOOLS)/jsonnet PROMTOOL=$(TOOLS)/promtool THANOS=$(TOOLS)/thanos AMTOOL=$(TOOLS)/amtool
+MIXIN_TOOLS = JSONNET=$(TOOLS)/jsonnet PROMTOOL=$(TOOLS)/promtool THANOS=$(TOOLS)/thanos AMTOOL=$(TOOLS)/amtool TSC=$(TOOLS)/tsc
 
 SONNETS    = $$(find mixin -name '*.*sonnet')
 JSONNETFMT = $(TOOLS)/jsonnetfmt -n 2 --max-blank-lines 2 --string-style s --comment-style s
@@ -89,7 +90,7 @@ servers: ## Install the PostgreSQL servers that tests and demo run on, and the t
 	@internal/pgtest/install.sh
 	@internal/pgtest/tools.sh
 
-tools: ## Build promtool, staticcheck and the other tools of tools/, once
+tools: ## Build or fetch promtool, staticcheck and the other tools of tools/, once
 	@tools/install.sh
 
 clean: ## Remove what make build wrote; servers and tools are in ~/.cache/pgvigil, for root /var/cache/pgvigil

@@ -21,12 +21,18 @@ func tool(t *testing.T, name string) string {
 		program = name
 	}
 	if _, err := exec.LookPath(program); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("no %s: %v", name, err)
-		}
-		t.Skipf("no %s: %v; make tools builds it", name, err)
+		absent(t, "no %s: %v", name, err)
 	}
 	return program
+}
+
+// absent ends a test for the lack of a tool.
+func absent(t *testing.T, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf(format+"; make tools builds it", args...)
 }
 
 // run fails with what a program says where it fails.
