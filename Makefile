@@ -26,7 +26,7 @@ MIXIN_TOOLS = JSONNET=$(TOOLS)/jsonnet PROMTOOL=$(TOOLS)/promtool THANOS=$(TOOLS
 SONNETS    = $$(find mixin -name '*.*sonnet')
 JSONNETFMT = $(TOOLS)/jsonnetfmt -n 2 --max-blank-lines 2 --string-style s --comment-style s
 
-.PHONY: help build demo test lint generate record bench bloat-accuracy soak fuzz mixin mixin-live mixin-bench servers tools clean
+.PHONY: help build demo test lint generate record bench bloat-accuracy soak fuzz mixin mixin-live mixin-bench drill servers tools clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +51,10 @@ mixin-live: servers tools ## Load the rules into a Prometheus that scrapes Postg
 
 mixin-bench: servers tools ## Measure the evaluation of all rules over 500 instances, five minutes
 	@PGVIGIL_POSTGRES=$(SERVERS) $(MIXIN_TOOLS) $(GO) run ./test/mixin -fleet 500
+
+drill: servers tools ## Break real clusters and see which alerts come, docs/drills.md; RUN=slot runs one, SHORT=1 the few of CI
+	@PGVIGIL_POSTGRES=$(SERVERS) $(MIXIN_TOOLS) \
+		$(GO) run ./test/drill $(if $(RUN),-run='$(RUN)') $(if $(SHORT),-short) $(if $(RUN)$(SHORT),,-matrix=docs/drills.md)
 
 lint: tools ## gofmt, go mod tidy, go vet, staticcheck, jsonnetfmt, jsonnet-lint
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt -w these:"; echo "$$unformatted"; exit 1; }

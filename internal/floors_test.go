@@ -42,6 +42,8 @@ var floors = map[string][]string{
 	"test/stage":                   {"internal/pgtest"},
 	"test/demo":                    {"test/exporter", "test/stage"},
 	"test/mixin":                   {"internal/pgtest", "test/exporter", "test/stage"},
+	"test/program":                 {},
+	"test/drill":                   {"internal/pgtest", "test/exporter", "test/program"},
 	"test/bench":                   nil, // measures all of it
 	"test/bloat":                   {"collector", "internal/spec", "internal/pgtest"},
 	"test/soak":                    {"collector", "internal/spec", "internal/pgtest", "test/exporter"},
@@ -50,14 +52,14 @@ var floors = map[string][]string{
 // owners lists who may import a library. Others stay replaceable because few
 // files know them.
 var owners = map[string][]string{
-	"github.com/jackc/pgx":                   {"internal/postgres", "internal/pgtest", "test/stage", "test/bench", "test/bloat", "test/soak"},
+	"github.com/jackc/pgx":                   {"internal/postgres", "internal/pgtest", "test/stage", "test/bench", "test/bloat", "test/soak", "test/drill"},
 	"github.com/alecthomas/kingpin":          {"cmd/pgvigil"},
 	"github.com/prometheus/client_golang":    {"internal/page", "internal/web", "cmd/pgvigil"},
 	"github.com/prometheus/exporter-toolkit": {"internal/web", "cmd/pgvigil"},
 	"github.com/prometheus/common/expfmt":    {"internal/backup", "internal/page", "internal/web", "test/bench"},
 	"github.com/go-kit/log":                  {"internal/backup", "internal/scrape", "internal/web", "cmd/pgvigil"},
 	"github.com/tjhop/slog-gokit":            {"internal/web"},
-	"go.yaml.in/yaml":                        {"internal/config"},
+	"go.yaml.in/yaml":                        {"internal/config", "test/drill"},
 }
 
 // pure packages import the standard library and this module, nothing else.

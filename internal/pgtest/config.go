@@ -1,6 +1,7 @@
 package pgtest
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -105,7 +106,7 @@ func (s *Server) follow(up *Server, set map[string]string) {
 		sslmode = "require"
 	}
 	set["primary_conninfo"] = fmt.Sprintf("host=%s port=%d user=%s application_name=%s sslmode=%s",
-		host, up.port, Superuser, s.name, sslmode)
+		host, cmp.Or(s.opt.Link, up.port), Superuser, s.name, sslmode)
 	set["primary_slot_name"] = s.name
 	set["hot_standby_feedback"] = "on"
 	set["wal_retrieve_retry_interval"] = "100ms" // 5 s by default, which a test would wait for after a restart

@@ -54,6 +54,8 @@ type Options struct {
 	// StandbyOf makes a streaming standby, through a slot and under an application name, both standby1, standby2, …
 	// The upstream must still have its first WAL: create standbys before the data.
 	StandbyOf *Server
+	// Link is the port, on the same host, that the standby reaches its upstream by; 0 is the upstream's own.
+	Link int
 	// Socket makes a Unix socket too, in the server's directory, for programs that know no other way in.
 	Socket bool
 	// Dir is made and used as the server's directory, and stays after Stop for a later Start with the same Dir. Without
@@ -66,11 +68,12 @@ type Server struct {
 	Major   int
 	Version string // as in server_version: 18.4
 
-	bin  Binaries
-	opt  Options
-	dir  string // the data directory and the log
-	name string // of a standby's slot and application
-	port int
+	bin   Binaries
+	opt   Options
+	dir   string  // the data directory and the log
+	name  string  // of a standby's slot and application
+	named *Server // the upstream that has that slot
+	port  int
 
 	standbys, databases atomic.Int32 // how many there have been: for their names
 
@@ -101,7 +104,7 @@ func (s *Server) start(ctx context.Context) error {
 	defer unlock()
 	if up := s.opt.StandbyOf; up != nil {
 		s.opt.InitDB = up.opt.InitDB
-		s.name = fmt.Sprintf("standby%d", up.standbys.Add(1))
+		s.named, s.name = up, fmt.Sprintf("standby%d", up.standbys.Add(1))
 	}
 	if err := s.makeDir(); err != nil {
 		return err

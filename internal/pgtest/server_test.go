@@ -59,6 +59,12 @@ func TestStandby(t *testing.T) {
 			if v := standby.Query(t, "postgres", "SELECT pg_is_in_recovery()"); v != "f" {
 				t.Errorf("pg_is_in_recovery after promotion is %q", v)
 			}
+			if err := primary.Follow(t.Context(), standby, 0); err != nil {
+				t.Fatal(err)
+			}
+			if v := primary.Query(t, "postgres", "SELECT max(i) || ' ' || pg_is_in_recovery() FROM t"); v != "43 true" {
+				t.Errorf("the former primary reads %q", v)
+			}
 		})
 	}
 }
