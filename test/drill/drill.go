@@ -135,7 +135,7 @@ type result struct {
 	err    error                          // the drill itself went wrong
 }
 
-func (r result) good() bool { return r.err == nil && len(r.pages) == 0 && len(r.lacks) == 0 }
+func (res result) good() bool { return res.err == nil && len(res.pages) == 0 && len(res.lacks) == 0 }
 
 const (
 	settleTimeout = 3 * time.Minute

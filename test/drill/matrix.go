@@ -14,7 +14,7 @@ type matrix struct {
 }
 
 func (m matrix) good() bool {
-	return !slices.ContainsFunc(m.results, func(r result) bool { return !r.good() })
+	return !slices.ContainsFunc(m.results, func(res result) bool { return !r.good() })
 }
 
 // sum counts.
@@ -66,20 +66,20 @@ const intro = "What comes to a person when something breaks. Real servers were b
 	"The seconds from the fault to the notice are of that scale; times thirty they are about what to expect."
 
 // tells are the alerts beside the expected, false pages first.
-func (r result) tells() (list []string) {
-	for _, page := range r.pages {
+func (res result) tells() (list []string) {
+	for _, page := range res.pages {
 		list = append(list, "**false page** "+page)
 	}
-	list = append(list, r.others...)
-	if r.err != nil {
-		list = append(list, "**error** "+strings.ReplaceAll(r.err.Error(), "\n", " "))
+	list = append(list, res.others...)
+	if res.err != nil {
+		list = append(list, "**error** "+strings.ReplaceAll(res.err.Error(), "\n", " "))
 	}
 	return list
 }
 
 // after is when an expected alert came by one of the ways.
-func (r result) after(w way, e expected) string {
-	after, ok := r.seen[w][e.String()]
+func (res result) after(w way, e expected) string {
+	after, ok := res.seen[w][e.String()]
 	if !ok {
 		return "**missing**"
 	}

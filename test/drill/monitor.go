@@ -66,7 +66,7 @@ type monitor struct {
 }
 
 // tools are the programs of the monitor.
-type tools struct{ prometheus, alertmanager, thanos, jsonnet, amtool string }
+type tools struct{ prometheus, alertmanager, thanos, jsonnet string }
 
 // findTools names what is missing.
 func findTools() (t tools, err error) {
