@@ -14,7 +14,7 @@ type matrix struct {
 }
 
 func (m matrix) good() bool {
-	return !slices.ContainsFunc(m.results, func(res result) bool { return !r.good() })
+	return !slices.ContainsFunc(m.results, func(r result) bool { return !r.good() })
 }
 
 // sum counts.
