@@ -92,7 +92,11 @@ func run(ctx context.Context, w io.Writer, top string, c choice) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, mon.stop()) }()
-	s, err := build(ctx, mon, dir)
+	lanes := map[lane]bool{}
+	for _, d := range list {
+		lanes[d.lane] = true
+	}
+	s, err := build(ctx, mon, dir, lanes)
 	if err != nil {
 		return err
 	}

@@ -77,8 +77,9 @@ func common(more map[string]string) map[string]string {
 
 var checksums = []string{"-E", "UTF8", "--locale=C.UTF-8", "--data-checksums"}
 
-// build starts servers, pooler, exporters and a small load, and has all watched.
-func build(ctx context.Context, mon *monitor, dir string) (_ *scene, err error) {
+// build starts the servers of these lanes, pooler, exporters and a small load, and has
+// all watched. What breaks the monitoring wants all of them.
+func build(ctx context.Context, mon *monitor, dir string, lanes map[lane]bool) (_ *scene, err error) {
 	s := &scene{dir: dir, mon: mon}
 	if s.bin, err = pgtest.Find(); err != nil {
 		return nil, err
@@ -93,8 +94,14 @@ func build(ctx context.Context, mon *monitor, dir string) (_ *scene, err error) 
 	if s.binary, err = exporter.Build(ctx, dir); err != nil {
 		return nil, err
 	}
-	for _, open := range []func(context.Context) error{s.openOrders, s.openShop, s.openStock, s.openLedger} {
-		if err := open(ctx); err != nil {
+	for _, cluster := range []struct {
+		lane lane
+		open func(context.Context) error
+	}{{orders, s.openOrders}, {shop, s.openShop}, {stock, s.openStock}, {ledger, s.openLedger}} {
+		if !lanes[cluster.lane] && !lanes[watching] {
+			continue
+		}
+		if err := cluster.open(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -104,6 +111,9 @@ func build(ctx context.Context, mon *monitor, dir string) (_ *scene, err error) 
 		}
 	}
 	for _, m := range []*member{s.orders[0], s.shop, s.stock, s.ledger} {
+		if m == nil {
+			continue
+		}
 		if err := prepare(ctx, m); err != nil {
 			return nil, err
 		}
