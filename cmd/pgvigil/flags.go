@@ -42,24 +42,32 @@ type flags struct {
 	watch         web.Watch
 	web           *toolkit.FlagConfig
 	sqlDump       string
-	logLevel      string
-	logFormat     string
+	log           logging
 }
 
 // usageError is a fault of the command line or of the variables of flags.
-type usageError struct{ err error }
+type usageError struct {
+	err     error
+	command string // "" is the exporter
+}
 
 // Error tells the fault and where help is.
-func (e *usageError) Error() string { return e.err.Error() + "; see pgvigil --help" }
+func (e *usageError) Error() string {
+	program := "pgvigil"
+	if e.command != "" {
+		program += " " + e.command
+	}
+	return e.err.Error() + "; see " + program + " --help"
+}
 
 // Unwrap returns the fault.
 func (e *usageError) Unwrap() error { return e.err }
 
 // parseFlags reads the command line, and the variables of flags that it does not have.
-func parseFlags(args []string, collectors []spec.Collector, stdout io.Writer) (*flags, error) {
+func parseFlags(args []string, collectors []spec.Collector, all []command, stdout io.Writer) (*flags, error) {
 	f := &flags{watch: web.Watch{Collectors: collectors, Enabled: map[string]bool{}, Limits: map[string]int{}}}
 	app := kingpin.New("pgvigil", about)
-	app.DefaultEnvars().UsageWriter(stdout).UsageTemplate(usageTemplate).UsageFuncs(usageFuncs())
+	app.DefaultEnvars().UsageWriter(stdout).UsageTemplate(usageTemplate).UsageFuncs(usageFuncs(all))
 	app.Terminate(func(int) { f.answered = true })
 	app.HelpFlag.Short('h').Help("Print this and exit.").NoEnvar()
 	printVersion := app.Flag("version", "Print the version and exit.").NoEnvar().Bool()
@@ -70,7 +78,7 @@ func parseFlags(args []string, collectors []spec.Collector, stdout io.Writer) (*
 	f.collectorFlags(app, collectors)
 
 	if _, err := app.Parse(args); err != nil {
-		return nil, &usageError{err}
+		return nil, &usageError{err: err}
 	}
 	f.watch.Collectors = spec.Paced(collectors, f.rhythm)
 	switch {
@@ -78,7 +86,7 @@ func parseFlags(args []string, collectors []spec.Collector, stdout io.Writer) (*
 		fmt.Fprintln(stdout, version.Print("pgvigil"))
 		f.answered = true
 	case len(*stray) > 0:
-		return nil, &usageError{errors.New("an argument is no flag: a connection string goes into DATA_SOURCE_NAME, where no list of processes shows it")}
+		return nil, &usageError{err: errors.New("an argument is no flag, and the first is no command: a connection string goes into DATA_SOURCE_NAME, where no list of processes shows it")}
 	}
 	return f, nil
 }
@@ -102,8 +110,7 @@ func (f *flags) serverFlags(app *kingpin.Application) {
 	set(app, "rhythm.scale", "Factor on the time between two runs of each collector that does not run with each scrape.", "1", &f.rhythm, factor)
 	app.Flag("series.max", "Most series of a server that each collector may give, instead of its own budget; 0 lifts all budgets.").PlaceHolder("N").
 		SetValue(&value[int]{name: "series.max", into: &f.watch.MaxSeries, parse: budget})
-	set(app, "log.level", "Least severe messages to log: debug, info, warn or error.", "info", &f.logLevel, oneOf("debug", "info", "warn", "error"))
-	set(app, "log.format", "Format of the log: logfmt or json.", "logfmt", &f.logFormat, oneOf("logfmt", "json"))
+	f.log.flags(app)
 	app.Flag("sql.dump", "Write each collector's SQL to DIR/MAJOR/COLLECTOR.sql, ready for psql, and exit.").NoEnvar().PlaceHolder("DIR").StringVar(&f.sqlDump)
 }
 
@@ -231,9 +238,13 @@ func regular(s string) (string, error) {
 
 // usageTemplate lists the flags by what they are about. kingpin's own shows a
 // hundred in one row, each with its variable.
-const usageTemplate = `usage: {{.App.Name}} [flags]
+const usageTemplate = `usage: {{.App.Name}} [flags]{{if commands}}
+       {{.App.Name}} COMMAND [flags] ...; each has its own --help{{end}}
 
-{{.App.Help|Wrap 0}}{{range sections .Context.Flags}}
+{{.App.Help|Wrap 0}}{{if commands}}
+Commands:
+{{commands|FormatTwoColumns}}
+{{- end}}{{range sections .Context.Flags}}
 {{.Title}}:
 {{.Rows|FormatTwoColumns}}
 {{- end}}`
@@ -244,8 +255,12 @@ type section struct {
 	Rows  [][2]string
 }
 
-func usageFuncs() template.FuncMap {
-	return template.FuncMap{"sections": func(all []*kingpin.FlagModel) []section {
+func usageFuncs(all []command) template.FuncMap {
+	var rows [][2]string
+	for _, c := range all {
+		rows = append(rows, [2]string{c.name, c.about})
+	}
+	return template.FuncMap{"commands": func() [][2]string { return rows }, "sections": func(all []*kingpin.FlagModel) []section {
 		sections := []section{{Title: "Servers"}, {Title: "Web"}, {Title: "Collectors (--no-collector.NAME switches one off)"}, {Title: "Other"}}
 		at := map[string]int{"config": 0, "databases": 0, "sessions": 0, "connect": 0, "scrape": 0, "governor": 0, "series": 0, "web": 1, "collector": 2}
 		for _, f := range all {

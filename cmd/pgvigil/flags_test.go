@@ -45,7 +45,7 @@ func TestUsageErrors(t *testing.T) {
 	}{
 		{[]string{"--nonsense"}, "unknown long flag '--nonsense'"},
 		{[]string{"--collector.nonsense"}, "unknown long flag '--collector.nonsense'"},
-		{[]string{"stray"}, "an argument is no flag: a connection string goes into DATA_SOURCE_NAME, where no list of processes shows it"},
+		{[]string{"stray"}, "an argument is no flag, and the first is no command: a connection string goes into DATA_SOURCE_NAME, where no list of processes shows it"},
 		{[]string{"--sessions.max=1"}, `--sessions.max: "1" is not a number of at least 2: one session lasts, and slow collectors need another`},
 		{[]string{"--sessions.max-age=old"}, `--sessions.max-age: "old" is not a duration: write a number and a unit, such as 30s, 15m or 1h`},
 		{[]string{"--connect.timeout=0s"}, `--connect.timeout: "0s" is not a duration: write a number and a unit, such as 30s, 15m or 1h`},
@@ -76,7 +76,7 @@ func TestFlagVariables(t *testing.T) {
 	t.Setenv("PGVIGIL_DATABASES_EXCLUDE", "a\nb")
 	t.Setenv("PGVIGIL_SESSIONS_MAX", "4")
 	t.Setenv("PGVIGIL_VERSION", "1.2.3") // as images set it: no flag's
-	f, err := parseFlags([]string{"--sessions.max=5", "--collector.stat_activity_application"}, collector.All(), os.Stdout)
+	f, err := parseFlags([]string{"--sessions.max=5", "--collector.stat_activity_application"}, collector.All(), nil, os.Stdout)
 	if err != nil {
 		t.Fatal(err)
 	}

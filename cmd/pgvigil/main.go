@@ -11,7 +11,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"syscall"
-	"time"
 
 	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
@@ -35,7 +34,7 @@ func main() {
 		debug.SetGCPercent(gcPercent)
 	}
 
-	err := run(ctx, hangup, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
+	err := run(ctx, hangup, commands(), os.Args[1:], outside{os.Getenv, os.Stdout, os.Stderr})
 	stop()
 	if err == nil {
 		return
@@ -53,14 +52,17 @@ func main() {
 // the little CPU time it takes to have less of it.
 const gcPercent = 40
 
-// run is the whole program: it returns when ctx ends. Each hangup is a wish to
-// reload.
-func run(ctx context.Context, hangup <-chan os.Signal, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
+// run is the whole program: one of the commands, or the exporter, which returns when
+// ctx ends. Each hangup is a wish to reload.
+func run(ctx context.Context, hangup <-chan os.Signal, all []command, args []string, out outside) error {
+	if c, ok := commandOf(all, args); ok {
+		return c.run(ctx, out, args[1:])
+	}
 	collectors := collector.All()
 	if err := spec.ValidateAll(collectors); err != nil {
 		return fmt.Errorf("check the collectors: %w", err)
 	}
-	f, err := parseFlags(args, collectors, stdout)
+	f, err := parseFlags(args, collectors, all, out.stdout)
 	switch {
 	case err != nil:
 		return err
@@ -69,13 +71,13 @@ func run(ctx context.Context, hangup <-chan os.Signal, args []string, getenv fun
 	case f.sqlDump != "":
 		return catalog.DumpSQL(f.sqlDump, collectors)
 	}
-	logger := newLogger(f, stderr)
-	opt, err := options(f, collectors, getenv, logger)
+	logger := f.log.logger(out.stderr)
+	opt, err := options(f, collectors, out.getenv, logger)
 	if err != nil {
 		return err
 	}
 	if f.check {
-		return check(f, opt, stdout)
+		return check(f, opt, out.stdout)
 	}
 	level.Info(logger).Log("msg", "starting pgvigil", "version", version.Version, "revision", version.GetRevision(), "go", version.GoVersion)
 	server, err := web.New(ctx, opt)
@@ -129,17 +131,4 @@ func check(f *flags, opt web.Options, stdout io.Writer) error {
 	}
 	fmt.Fprintf(stdout, "the configuration is good, servers: %d\n", len(servers))
 	return nil
-}
-
-// newLogger returns the logger that all parts of the program share.
-func newLogger(f *flags, stderr io.Writer) log.Logger {
-	out := log.NewSyncWriter(stderr)
-	logger := log.NewLogfmtLogger(out)
-	if f.logFormat == "json" {
-		logger = log.NewJSONLogger(out)
-	}
-	// The level is one of those that the flag admits.
-	logger = level.NewFilter(logger, level.Allow(level.ParseDefault(f.logLevel, level.InfoValue())))
-	now := log.TimestampFormat(func() time.Time { return time.Now().UTC() }, "2006-01-02T15:04:05.000Z07:00")
-	return log.With(logger, "ts", now)
 }

@@ -293,9 +293,15 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 // runs calls run with these arguments until it returns or says that it listens.
 func runs(t *testing.T, env map[string]string, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
+	return runsWith(t, commands(), env, args...)
+}
+
+// runsWith is runs with other commands.
+func runsWith(t *testing.T, all []command, env map[string]string, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	var out, log syncBuffer
-	err = run(ctx, nil, args, func(name string) string { return env[name] }, &out, &log)
+	err = run(ctx, nil, all, args, outside{func(name string) string { return env[name] }, &out, &log})
 	return out.String(), log.String(), err
 }
