@@ -260,7 +260,8 @@ local vital = std.join('|', [
   },
 
   // A cluster that had no primary in a week is a standby cluster, fed by another. One that has just become one streams
-  // with all that are to stream; so do the standbys of a primary that only the exporter cannot reach.
+  // with all that are to stream, and so do the standbys of a primary that only the exporter cannot reach. Then more of
+  // them receive than are sent to: standbys that feed each other get nothing from a primary.
   PostgresNoPrimary: {
     group: 'availability',
     scope: 'cluster',
@@ -278,11 +279,17 @@ local vital = std.join('|', [
         and on (%(byCluster)s)
         max by (%(byCluster)s) (max_over_time(pg_cluster:pg_primary:count{%(clustered)s}[%(7d)s])) > 0
         unless on (%(byCluster)s)
-        min by (%(byCluster)s) (
-          max by (%(by)s) (max_over_time(pg_standby_receiver_connected{%(sel)s, %(clustered)s}[%(3m)s]))
-          unless on (%(by)s)
-          max by (%(by)s) (pg_standby_streaming_configured{%(sel)s, %(clustered)s}) == 0
-        ) == 1
+        (
+          min by (%(byCluster)s) (
+            max by (%(by)s) (max_over_time(pg_standby_receiver_connected{%(sel)s, %(clustered)s}[%(3m)s]))
+            unless on (%(by)s)
+            max by (%(by)s) (pg_standby_streaming_configured{%(sel)s, %(clustered)s}) == 0
+          ) == 1
+          and on (%(byCluster)s)
+          sum by (%(byCluster)s) (max by (%(by)s) (max_over_time(pg_standby_receiver_connected{%(sel)s, %(clustered)s}[%(3m)s])))
+          > on (%(byCluster)s)
+          sum by (%(byCluster)s) (max by (%(by)s) (max_over_time(pg_stat_replication_standbys{%(sel)s, %(clustered)s}[%(3m)s])))
+        )
       ||| % l,
   },
 
