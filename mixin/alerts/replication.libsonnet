@@ -19,7 +19,7 @@ local withSubscription(l) = l { database: l.by + ', datname', subscription: l.by
         (
           max by (%(by)s) (max_over_time(pg_standby_receiver_connected{%(sel)s}[%(3m)s])) == 0
           or on (%(by)s)
-          time() - max by (%(by)s) (pg_standby_last_message_timestamp_seconds{%(sel)s}) > %(silenceSeconds)g
+          time() - max by (%(by)s) (max_over_time(pg_standby_last_message_timestamp_seconds{%(sel)s}[%(3m)s])) > %(silenceSeconds)g
           and on (%(byCluster)s) max by (%(byCluster)s) (instance:pg_wal_position_bytes:rate5m %(onPrimary)s) > 0
         )
         and on (%(by)s) max by (%(by)s) (max_over_time(pg_standby_streaming_configured{%(sel)s}[%(3m)s])) == 1
@@ -83,11 +83,12 @@ local withSubscription(l) = l { database: l.by + ', datname', subscription: l.by
     |||,
     dashboard: 'replication',
     // What is not stored, rather than not replayed: a pause, a delay or a long query on the standby makes nobody keep WAL.
+    // The last value of three minutes: under a load that makes receivers fall behind, a scrape may run out of time too.
     expr(l)::
       |||
         max by (%(by)s) (
           (
-            max by (%(receiver)s) (pg_stat_replication_flush_lag_bytes{%(sel)s})
+            max by (%(receiver)s) (last_over_time(pg_stat_replication_flush_lag_bytes{%(sel)s}[%(3m)s]))
             >= on (%(receiver)s)
             %(notBelow)g * max by (%(receiver)s) (avg_over_time(pg_stat_replication_flush_lag_bytes{%(sel)s}[%(15m)s]))
           ) > %(bytes)d
@@ -234,14 +235,15 @@ local withSubscription(l) = l { database: l.by + ', datname', subscription: l.by
     |||,
     dashboard: 'replication',
     // What is kept and what is still safe add up to the limit, wal_keep_size included. Temporary slots end by themselves, but
-    // a base backup whose slot runs into the limit fails.
+    // a base backup whose slot runs into the limit fails. The last values of three minutes, since under load a scrape may
+    // run out of time.
     expr(l)::
       |||
         max by (%(by)s) (
-          max by (%(slot)s) (pg_replication_slots_retained_bytes{%(sel)s})
+          max by (%(slot)s) (last_over_time(pg_replication_slots_retained_bytes{%(sel)s}[%(3m)s]))
           / on (%(slot)s) (
-            max by (%(slot)s) (pg_replication_slots_retained_bytes{%(sel)s})
-            + on (%(slot)s) clamp_min(min by (%(slot)s) (pg_replication_slots_safe_wal_size_bytes{%(sel)s}), 0)
+            max by (%(slot)s) (last_over_time(pg_replication_slots_retained_bytes{%(sel)s}[%(3m)s]))
+            + on (%(slot)s) clamp_min(min by (%(slot)s) (last_over_time(pg_replication_slots_safe_wal_size_bytes{%(sel)s}[%(3m)s])), 0)
           )
           > %(ratio)g
         )
@@ -251,9 +253,9 @@ local withSubscription(l) = l { database: l.by + ', datname', subscription: l.by
          |||
            or on (%(by)s)
            max by (%(by)s) (
-             max by (%(slot)s) (pg_replication_slots_retained_bytes{%(sel)s}) > %(bytes)d
-             unless on (%(slot)s) max by (%(slot)s) (pg_replication_slots_safe_wal_size_bytes{%(sel)s})
-             unless on (%(slot)s) max by (%(slot)s) (pg_replication_slots_temporary{%(sel)s}) == 1
+             max by (%(slot)s) (last_over_time(pg_replication_slots_retained_bytes{%(sel)s}[%(3m)s])) > %(bytes)d
+             unless on (%(slot)s) max by (%(slot)s) (last_over_time(pg_replication_slots_safe_wal_size_bytes{%(sel)s}[%(3m)s]))
+             unless on (%(slot)s) max by (%(slot)s) (last_over_time(pg_replication_slots_temporary{%(sel)s}[%(3m)s])) == 1
            )
            %(onPrimary)s
          ||| % withSlot(l)),
