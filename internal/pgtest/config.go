@@ -31,8 +31,8 @@ func (s *Server) configure() error {
 		if _, err := os.Stat(s.CertFile()); err == nil {
 			return nil // of an earlier Start with the same Dir
 		}
-		if err := s.makeCert(); err != nil {
-			return fmt.Errorf("make certificate: %w", err)
+		if err := s.Certify(time.Now().AddDate(1, 0, 0)); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -115,7 +115,15 @@ func (s *Server) follow(up *Server, set map[string]string) {
 // CertFile is the server's certificate under Options.TLS; it vouches for itself, so it is also what a client trusts.
 func (s *Server) CertFile() string { return s.file("server.crt") }
 
-func (s *Server) makeCert() error {
+// Certify makes the server's certificate anew, with an end of its validity. A running server takes it with a reload.
+func (s *Server) Certify(until time.Time) error {
+	if err := s.makeCert(until); err != nil {
+		return fmt.Errorf("pgtest: make certificate: %w", err)
+	}
+	return nil
+}
+
+func (s *Server) makeCert(until time.Time) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
@@ -127,7 +135,7 @@ func (s *Server) makeCert() error {
 		DNSNames:              []string{"localhost"},
 		IPAddresses:           []net.IP{net.ParseIP(host)},
 		NotBefore:             now.Add(-time.Hour),
-		NotAfter:              now.AddDate(1, 0, 0),
+		NotAfter:              until,
 		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true,

@@ -2,6 +2,7 @@ package pgtest
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"os"
 	"path/filepath"
@@ -172,6 +173,32 @@ func TestOptions(t *testing.T) {
 		t.Error("pg_hba.conf lets everybody in")
 	}
 	New(t, 13, Options{StandbyOf: srv})
+}
+
+func TestCertify(t *testing.T) {
+	srv := New(t, 18, Options{TLS: true})
+	until := time.Now().Add(24 * time.Hour).Truncate(time.Second)
+	if err := srv.Certify(until); err != nil {
+		t.Fatal(err)
+	}
+	if err := srv.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		conn, err := pgx.Connect(t.Context(), srv.DSN(Monitor, "postgres")) // until the reload it trusts another certificate
+		if err != nil && time.Now().Before(deadline) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close(t.Context())
+		shown := conn.PgConn().Conn().(*tls.Conn).ConnectionState().PeerCertificates[0].NotAfter
+		if !shown.Equal(until) {
+			t.Errorf("the certificate is valid until %v, want %v", shown, until)
+		}
+		return
+	}
 }
 
 func TestDir(t *testing.T) {
