@@ -44,6 +44,9 @@ type drill struct {
 	// hold is how long the fault stays after all alerts are there, or something calm
 	// goes on after it is done; 5 s if it is 0.
 	hold time.Duration
+	// lingers says that what it expects looks back for long and goes on after the fault:
+	// the next drill does not wait for the end of that.
+	lingers bool
 	// short says that it is among the few that CI runs.
 	short bool
 	// do makes the fault. What it registers with the attempt is undone to heal.
@@ -60,6 +63,11 @@ func (e expected) String() string { return e.alert + " (" + e.severity + ")" }
 
 func (e expected) matches(l labels) bool {
 	return l["alertname"] == e.alert && l["severity"] == e.severity && l.has(e.labels)
+}
+
+// among reports whether an alert is one of the expected.
+func among(list []expected, l labels) bool {
+	return slices.ContainsFunc(list, func(e expected) bool { return e.matches(l) })
 }
 
 // An attempt is a drill that is under way.
@@ -148,6 +156,8 @@ type runner struct {
 	scene *scene
 	lane  lane
 	say   func(format string, args ...any)
+
+	lingering []expected // of the drills before
 }
 
 // mine reports whether an alert is of the runner's lane.
@@ -182,8 +192,13 @@ func (r *runner) run(ctx context.Context, d drill) result {
 	if undone := a.mend(mendCtx); undone != nil {
 		err = errors.Join(err, fmt.Errorf("heal: %w", undone))
 	}
+	after := d
+	if d.lingers {
+		r.lingering = append(r.lingering, d.expect...)
+		after.expect = nil
+	}
 	if err == nil {
-		err = r.settle(ctx, d)
+		err = r.settle(ctx, after)
 	}
 	res.err = err
 	r.sort(&res, began)
@@ -231,7 +246,8 @@ func (res *result) take(notices []notice, began time.Time) (missing []string) {
 }
 
 // settle waits until nothing is wrong in the lane: no page and no ticket, and none of
-// what a drill expects. Information about something that happened may stay for a while.
+// what a drill expects. Information about something that happened may stay for a while,
+// and so may what lingers.
 func (r *runner) settle(ctx context.Context, d drill) error {
 	deadline := time.Now().Add(settleTimeout)
 	for {
@@ -240,8 +256,8 @@ func (r *runner) settle(ctx context.Context, d drill) error {
 			return err
 		}
 		firing = slices.DeleteFunc(firing, func(l labels) bool {
-			expected := slices.ContainsFunc(d.expect, func(e expected) bool { return e.matches(l) })
-			return l["severity"] == "info" && !expected || slices.Contains(constant, l["alertname"])
+			may := l["severity"] == "info" || among(r.lingering, l)
+			return may && !among(d.expect, l) || slices.Contains(constant, l["alertname"])
 		})
 		if len(firing) == 0 {
 			return nil
@@ -287,7 +303,7 @@ func (r *runner) sort(res *result, began time.Time) {
 				res.err = errors.Join(res.err, fmt.Errorf("the %v sent %v, with the label %s", n.by, n.labels, label))
 			}
 		}
-		known := slices.ContainsFunc(res.expect, func(e expected) bool { return e.matches(n.labels) })
+		known := among(res.expect, n.labels) || among(r.lingering, n.labels)
 		paged := n.receiver == "page"
 		switch {
 		case known:

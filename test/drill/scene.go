@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -21,7 +22,8 @@ type member struct {
 	*pgtest.Server
 	name string // its label instance
 
-	address string // of the exporter, which keeps it
+	idle    atomic.Bool // the load is off
+	address string      // of the exporter, which keeps it
 	args    []string
 
 	mu       sync.Mutex
@@ -301,6 +303,9 @@ func write(ctx context.Context, m *member) {
 			}
 			return
 		case <-tick.C:
+		}
+		if m.idle.Load() {
+			continue
 		}
 		if conn == nil || conn.IsClosed() {
 			conn, _ = pgx.Connect(ctx, m.DSN(pgtest.Superuser, "postgres")) // next time, else
