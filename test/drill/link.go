@@ -2,22 +2,24 @@ package main
 
 import (
 	"context"
-	"io"
 	"net"
 	"strconv"
 	"sync"
+	"time"
 )
 
 // A link is the network between a standby and its upstream: a port that leads to
-// another, and can be cut.
+// another, and can be cut, slow, or silent.
 type link struct {
 	to       string
 	listener net.Listener
 
-	mu    sync.Mutex
-	isCut bool
-	conns map[net.Conn]bool
-	wg    sync.WaitGroup
+	mu     sync.Mutex
+	isCut  bool
+	silent bool
+	rate   int // bytes a second in each direction, 0 for as many as come
+	conns  map[net.Conn]bool
+	wg     sync.WaitGroup
 }
 
 // openLink leads to a port of the loopback.
@@ -43,10 +45,24 @@ func (k *link) cut() {
 	}
 }
 
+// slow lets only so many bytes a second through, until mend.
+func (k *link) slow(rate int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.rate = rate
+}
+
+// silence lets nothing through, until mend, not even that an end has gone.
+func (k *link) silence() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.silent = true
+}
+
 func (k *link) mend() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.isCut = false
+	k.isCut, k.silent, k.rate = false, false, 0
 }
 
 func (k *link) close() error {
@@ -84,12 +100,46 @@ func (k *link) carry(near net.Conn) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		io.Copy(far, near) //nolint:errcheck // either end may close it
+		k.pass(far, near)
 		far.Close()
 	}()
-	io.Copy(near, far) //nolint:errcheck // as above
+	k.pass(near, far)
 	near.Close()
 	<-done
+}
+
+// pass copies until either end closes.
+func (k *link) pass(to, from net.Conn) {
+	chunk := make([]byte, 16<<10)
+	for {
+		n, err := from.Read(chunk)
+		k.hold(n)
+		if n > 0 {
+			if _, err := to.Write(chunk[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// hold takes the time that bytes take, or that nothing gets through.
+func (k *link) hold(n int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.rate > 0 {
+		d := time.Duration(n) * time.Second / time.Duration(k.rate)
+		k.mu.Unlock()
+		time.Sleep(d)
+		k.mu.Lock()
+	}
+	for k.silent && !k.isCut {
+		k.mu.Unlock()
+		time.Sleep(look)
+		k.mu.Lock()
+	}
 }
 
 // keep counts a connection among those that a cut ends, unless it is cut.

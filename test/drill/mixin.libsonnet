@@ -15,6 +15,8 @@ local MiB = 1024 * 1024;
       PostgresPermissionMissing+: { info+: { 'for': '15m' } },
       PostgresReplayPaused: { info: { 'for': '10m' } },
       PostgresSlotInactive: { warning: { bytes: 8 * MiB, 'for': '10m' } },
+      PostgresReplicationCatchup: { info: { 'for': '10m' } },
+      PostgresWalDirLarge: { warning: { factor: 2, 'for': '15m' } },
       PostgresReplicationLagBytes+: { warning+: { bytes: 32 * MiB } },
       PostgresInvalidIndex: { warning: { 'for': '15m' } },
       PostgresSequenceExhaustion: { warning: { ratio: 0.8, 'for': '10m' }, critical: { ratio: 0.95, 'for': '10m' } },

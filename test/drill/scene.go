@@ -135,7 +135,7 @@ func (s *scene) members() (list []*member) {
 
 func (s *scene) openOrders(ctx context.Context) error {
 	for i := range s.orders {
-		opt := pgtest.Options{InitDB: checksums, Settings: common(nil)}
+		opt := pgtest.Options{InitDB: checksums, Settings: common(map[string]string{"max_wal_size": "64MB"})}
 		if i > 0 {
 			up := s.orders[i-1].Server
 			k, err := openLink(up.Port())
