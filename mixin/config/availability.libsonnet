@@ -4,8 +4,9 @@
   PostgresDown: { critical: { 'for': '1m' } },
 
   // No member is left to take over. A restart of all of them at once, as for a new minor release, is over in the three
-  // minutes that the rule looks at. It is to be there before PostgresDown, which it inhibits: one page for one outage.
-  PostgresClusterDown: { critical: { 'for': '30s' } },
+  // minutes that the rule looks at. It does not wait longer, to be there before PostgresDown, which it inhibits: one page
+  // for one outage.
+  PostgresClusterDown: { critical: {} },
 
   // Monitoring is lost, not the database, so nobody is woken. A new release of pgvigil is rolled out in less.
   PostgresExporterDown: { warning: { 'for': '10m' } },
