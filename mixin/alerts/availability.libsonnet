@@ -222,7 +222,7 @@ local vital = std.join('|', [
   },
 
   // When a server process dies, all others are ended and the crash is recovered from, but the start time stays. The
-  // statistics begin anew, those of the background writer and those of databases at once, which no command does.
+  // statistics begin anew, those of the shared catalogs too, which stand under no name: no command resets these.
   PostgresCrashRestart: {
     group: 'availability',
     summary: 'PostgreSQL restarts again and again.',
@@ -238,7 +238,7 @@ local vital = std.join('|', [
         (
           max by (%(by)s) (changes(pg_stat_bgwriter_stats_reset_timestamp_seconds{%(sel)s}[%(1h)s])) > %(restarts)d
           and on (%(by)s)
-          max by (%(by)s) (resets(pg_stat_database_xact_commit_total{%(sel)s}[%(1h)s])) > %(restarts)d
+          max by (%(by)s) (resets(pg_stat_database_blks_hit_total{%(sel)s, datname=""}[%(1h)s])) > %(restarts)d
         )
       ||| % l,
   },
