@@ -91,5 +91,5 @@ type exempt struct{ alert, why string }
 
 // undrilled are the alerts that no drill expects.
 func undrilled() []exempt {
-	return nil
+	return slices.Concat(shopUndrilled())
 }

@@ -155,7 +155,9 @@ func (s *scene) openOrders(ctx context.Context) error {
 }
 
 func (s *scene) openShop(ctx context.Context) error {
-	srv, err := pgtest.Start(ctx, s.bin, shopMajor, pgtest.Options{InitDB: checksums, TLS: true, Settings: common(nil)})
+	srv, err := pgtest.Start(ctx, s.bin, shopMajor, pgtest.Options{InitDB: checksums, TLS: true, Settings: common(map[string]string{
+		"autovacuum_freeze_max_age": "100000", // the least, to get there within a drill
+	})})
 	s.shop = &member{Server: srv, name: "shop-1"}
 	return err
 }
@@ -284,6 +286,7 @@ func (m *member) sqlIn(ctx context.Context, database string, statements ...strin
 func prepare(ctx context.Context, m *member) error {
 	return m.sql(ctx,
 		"CREATE EXTENSION IF NOT EXISTS pg_stat_statements",
+		"GRANT pg_read_all_data TO "+pgtest.Monitor, // for bloat and sequences
 		"CREATE TABLE accounts (id int PRIMARY KEY, balance bigint NOT NULL DEFAULT 0) WITH (fillfactor = 50)",
 		"INSERT INTO accounts (id) SELECT generate_series(1, 1000)",
 		"ANALYZE accounts")
