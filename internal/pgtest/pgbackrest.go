@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -129,8 +130,8 @@ func (b *PgBackRest) Do(ctx context.Context, args ...string) (string, error) {
 func (b *PgBackRest) Begin(t testing.TB, args ...string) (end func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	cmd := command(ctx, append(append(b.Command(), "--stanza="+Stanza), args...))
-	if err := cmd.Start(); err != nil {
+	cmd, err := b.Start(ctx, args...)
+	if err != nil {
 		cancel()
 		t.Fatal(err)
 	}
@@ -140,6 +141,13 @@ func (b *PgBackRest) Begin(t testing.TB, args ...string) (end func()) {
 	})
 	t.Cleanup(end)
 	return end
+}
+
+// Start is Begin without a test: when ctx ends the command is killed with all its processes, which are a group. Who
+// starts it waits for it.
+func (b *PgBackRest) Start(ctx context.Context, args ...string) (*exec.Cmd, error) {
+	cmd := command(ctx, append(append(b.Command(), "--stanza="+Stanza), args...))
+	return cmd, cmd.Start()
 }
 
 // Corrupt spoils a page of a table on disk, so that its checksum no longer fits.

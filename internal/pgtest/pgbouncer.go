@@ -152,7 +152,7 @@ func (p *Pooler) launch(ctx context.Context) error {
 		return err
 	}
 	for {
-		err := p.admin(ctx, "SHOW VERSION")
+		err := p.Do(ctx, "SHOW VERSION")
 		if err == nil {
 			return nil
 		}
@@ -213,12 +213,13 @@ func (p *Pooler) Admin(t testing.TB, command string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), sqlTimeout)
 	defer cancel()
-	if err := p.admin(ctx, command); err != nil {
+	if err := p.Do(ctx, command); err != nil {
 		t.Fatalf("%s: %v", command, err)
 	}
 }
 
-func (p *Pooler) admin(ctx context.Context, command string) error {
+// Do is Admin without a test.
+func (p *Pooler) Do(ctx context.Context, command string) error {
 	conn, err := pgx.Connect(ctx, p.DSN(PoolerAdmin, "pgbouncer"))
 	if err != nil {
 		return err
