@@ -89,6 +89,19 @@ func (p *Program) Stop() error { return p.halt(syscall.SIGTERM) }
 // Kill ends the program as a crash would.
 func (p *Program) Kill() error { return p.halt(syscall.SIGKILL) }
 
+// Signal sends a signal: SIGSTOP stops the program in its tracks, SIGCONT undoes that.
+func (p *Program) Signal(sig os.Signal) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cmd == nil {
+		return fmt.Errorf("signal %s: it does not run", p.opt.Name)
+	}
+	if err := p.cmd.Process.Signal(sig); err != nil {
+		return fmt.Errorf("signal %s: %w", p.opt.Name, err)
+	}
+	return nil
+}
+
 func (p *Program) halt(sig syscall.Signal) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
