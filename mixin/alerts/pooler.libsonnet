@@ -31,13 +31,14 @@
     summary: 'Clients of PgBouncer wait for a server connection.',
     description: |||
       In the pools of database {{ $labels.database }} on {{ $labels.instance }} the client that is next has waited for
-      {{ $value | humanizeDuration }}. Its user waits as long before the query even starts.
+      {{ $value | humanizeDuration }}, on the mean of two minutes. Its user waits as long before the query even starts.
     |||,
     dashboard: 'poolers',
-    // The pool of the admin console has no servers, and whoever paused a database wants its clients to wait.
+    // Clients that give up, or are sent away after query_wait_timeout, all at once, begin to wait anew: the mean bridges
+    // that. The pool of the admin console has no servers, and whoever paused a database wants its clients to wait.
     expr(l)::
       |||
-        max by (%(by)s, database) (pgbouncer_pools_client_maxwait_seconds{%(sel)s, database!="pgbouncer"}) > %(least)s
+        max by (%(by)s, database) (avg_over_time(pgbouncer_pools_client_maxwait_seconds{%(sel)s, database!="pgbouncer"}[%(2m)s])) > %(least)s
         unless on (%(by)s, database) (
           max by (%(by)s, database) (
             label_replace(max_over_time(pgbouncer_databases_paused{%(sel)s}[%(5m)s]), "database", "$1", "name", "(.+)")
@@ -51,14 +52,22 @@
     scope: 'pooler',
     summary: 'PgBouncer has clients and no connection to their server.',
     description: |||
-      {{ $value }} clients of database {{ $labels.database }} on {{ $labels.instance }} have waited for minutes, and the pooler
-      has no connection to the server, which may well be up: look at the way between them, and at the login.
+      Clients of database {{ $labels.database }} on {{ $labels.instance }}, {{ $value | humanize }} at a time, have waited
+      for minutes, and the pooler has no connection to the server, which may well be up: look at the way between them, and at
+      the login.
     |||,
     dashboard: 'poolers',
     // Until a pool has reached its server once, its clients are not logged in, and PgBouncer does not measure their wait.
+    // They may be away for moments, all of them, between giving up and the next try.
     expr(l)::
       |||
-        sum by (%(by)s, database) (min_over_time(pgbouncer_pools_client_waiting_connections{%(sel)s, database!="pgbouncer"}[%(5m)s])) > 0
+        (
+          sum by (%(by)s, database) (min_over_time(pgbouncer_pools_client_waiting_connections{%(sel)s, database!="pgbouncer"}[%(5m)s])) > 0
+          or on (%(by)s, database)
+          sum by (%(by)s, database) (avg_over_time(pgbouncer_pools_client_waiting_connections{%(sel)s, database!="pgbouncer"}[%(5m)s]))
+          > on (%(by)s, database)
+          0.5 * sum by (%(by)s, database) (max_over_time(pgbouncer_pools_client_waiting_connections{%(sel)s, database!="pgbouncer"}[%(5m)s]))
+        )
         unless on (%(by)s, database) (
           sum by (%(by)s, database) (max_over_time(pgbouncer_pools_server_active_connections{%(sel)s}[%(5m)s]))
           + on (%(by)s, database) sum by (%(by)s, database) (max_over_time(pgbouncer_pools_server_idle_connections{%(sel)s}[%(5m)s]))

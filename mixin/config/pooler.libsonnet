@@ -7,15 +7,16 @@
     warning: { alone: false, 'for': '2m' },
   },
 
-  // Queues of a moment are what a pooler is for. Five seconds, all the time, a user notices; thirty look like an outage,
-  // and most clients give up by themselves.
+  // Queues of a moment are what a pooler is for. Five seconds, on the mean of two minutes, a user notices; thirty look
+  // like an outage, and most clients give up by themselves.
   PgBouncerWaiting: {
     critical: { wait: '30s', 'for': '5m' },
     warning: { wait: '5s', 'for': '5m' },
   },
 
-  // The rule holds five minutes already. It does not page: one application with a wrong password looks the same.
-  PgBouncerNoServers: { warning: { 'for': '2m' } },
+  // The rule holds for about as long as clients wait, and a restart of the server is over by then. It does not page: one
+  // application with a wrong password looks the same.
+  PgBouncerNoServers: { warning: { 'for': '5m' } },
 
   // On the mean of five minutes; nobody need wait yet, so there is time.
   PgBouncerPoolSaturated: { warning: { threshold: 0.9, 'for': '15m' } },
