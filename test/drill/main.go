@@ -44,7 +44,7 @@ type choice struct {
 
 // drills are all there are, in the order in which those of a lane run.
 func drills() []drill {
-	return slices.Concat(ordersDrills(), shopDrills())
+	return slices.Concat(ordersDrills(), shopDrills(), poolerDrills(), ledgerDrills(), watchingDrills())
 }
 
 func (c choice) drills() ([]drill, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,8 @@ type member struct {
 	idle    atomic.Bool // the load is off
 	address string      // of the exporter, which keeps it
 	args    []string
+
+	idle atomic.Bool // the load does not write
 
 	mu       sync.Mutex
 	exporter *exporter.Process
@@ -168,9 +171,13 @@ func (s *scene) openStock(ctx context.Context) error {
 		return err
 	}
 	s.stock = &member{Server: srv, name: "stock-1"}
+	if err := s.stock.sql(ctx, "CREATE ROLE "+poolerRole+" LOGIN"); err != nil {
+		return err
+	}
 	s.pooler, err = pgtest.StartPooler(ctx, pgtest.PoolerOptions{
-		Databases: map[string]string{"postgres": fmt.Sprintf("host=%s port=%d dbname=postgres user=%s pool_size=2", srv.Host(), srv.Port(), pgtest.Superuser)},
-		Settings:  map[string]string{"max_client_conn": "40"},
+		Databases: map[string]string{"postgres": fmt.Sprintf("host=%s port=%d dbname=postgres user=%s pool_size=2", srv.Host(), srv.Port(), poolerRole)},
+		// Of times PgBouncer's own, scaled.
+		Settings: map[string]string{"max_client_conn": strconv.Itoa(poolerClients), "query_wait_timeout": "4", "server_login_retry": "0.5"},
 	})
 	return err
 }
@@ -197,23 +204,31 @@ func (s *scene) watch(ctx context.Context, m *member) (err error) {
 		config = fmt.Sprintf("targets:\n  - {name: pooler, kind: pgbouncer, dsn: %q}\n", s.pooler.DSN(pgtest.PoolerStats, "pgbouncer"))
 		targets = append(targets, target{m.address, "/probe", "pooler", cluster, "stock-pooler"})
 	case s.ledger:
-		config = fmt.Sprintf("backups:\n  - {kind: pgbackrest, stanza: %s, page: /metrics, interval: 5s, wal_interval: 10s, command: [%q, %q]}\n",
-			pgtest.Stanza, s.backup.Command()[0], s.backup.Command()[1])
+		if err := errors.Join(s.tellDump(time.Now()), s.tellRestore(time.Now())); err != nil {
+			return err
+		}
+		config = s.backups(pgBackRestSource, dumpSource, restoreSource)
 	}
 	m.args = []string{
 		fmt.Sprintf("--rhythm.scale=%g", scale), "--governor.share=1", "--scrape.timeout-offset=0.1s",
 	}
 	if config != "" {
-		file := filepath.Join(s.dir, m.name+".yml")
-		if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		if err := s.configure(m, config); err != nil {
 			return err
 		}
-		m.args = append(m.args, "--config.file="+file)
+		m.args = append(m.args, "--config.file="+s.configFile(m))
 	}
 	if err := s.startExporter(ctx, m); err != nil {
 		return err
 	}
 	return s.mon.watch(targets...)
+}
+
+func (s *scene) configFile(m *member) string { return filepath.Join(s.dir, m.name+".yml") }
+
+// configure writes the configuration file of a member's exporter.
+func (s *scene) configure(m *member, text string) error {
+	return os.WriteFile(s.configFile(m), []byte(text), 0o600)
 }
 
 // startExporter starts the exporter of a member, again too. It outlives ctx.
