@@ -23,8 +23,7 @@ type member struct {
 	*pgtest.Server
 	name string // its label instance
 
-	idle    atomic.Bool // the load is off
-	address string      // of the exporter, which keeps it
+	address string // of the exporter, which keeps it
 	args    []string
 
 	idle atomic.Bool // the load does not write
