@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"testing"
 
 	"go.yaml.in/yaml/v3"
@@ -71,6 +72,33 @@ func TestDeclared(t *testing.T) {
 			if !alerts[name]["critical"] {
 				t.Errorf("drill %s lets %s follow, which does not page", d.name, name)
 			}
+		}
+	}
+}
+
+// TestEachAlert holds that each alert is expected by a drill, or said to have none.
+func TestEachAlert(t *testing.T) {
+	alerts := shipped(t)
+	drilled := map[string]bool{}
+	for _, d := range drills() {
+		for _, e := range d.expect {
+			drilled[e.alert] = true
+		}
+	}
+	for _, u := range undrilled() {
+		switch {
+		case alerts[u.alert] == nil:
+			t.Errorf("%s is said to have no drill, and is no alert", u.alert)
+		case drilled[u.alert]:
+			t.Errorf("%s is said to have no drill, and one expects it", u.alert)
+		case u.why == "":
+			t.Errorf("it is not said why %s has no drill", u.alert)
+		}
+		drilled[u.alert] = true
+	}
+	for name := range alerts {
+		if !drilled[name] && !slices.Contains(constant, name) {
+			t.Errorf("no drill expects %s, and undrilled does not say why", name)
 		}
 	}
 }
