@@ -34,9 +34,11 @@ help: ## List the targets
 build: ## Build bin/pgvigil, a static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pgvigil ./cmd/pgvigil
 
+# Not by go run, which ends at a kill and leaves what it runs.
 demo: ## Watch an embedded primary, standby and pooler until Ctrl-C, or the server in DATA_SOURCE_NAME
 	@if [ -z "$$DATA_SOURCE_NAME" ]; then internal/pgtest/install.sh >/dev/null; fi
-	@$(GO) run ./test/demo
+	@$(GO) build -o bin/demo ./test/demo
+	@bin/demo
 
 test: lint servers ## Everything CI checks: lint, the tests on PostgreSQL 13 to 18, and those of alerts and boards
 	@PGVIGIL_POSTGRES=$(SERVERS) $(MIXIN_TOOLS) \
@@ -97,5 +99,5 @@ servers: ## Install the PostgreSQL servers that tests and demo run on, and the t
 tools: ## Build or fetch promtool, staticcheck and the other tools of tools/, once
 	@tools/install.sh
 
-clean: ## Remove what make build wrote; servers and tools are in ~/.cache/pgvigil, for root /var/cache/pgvigil
+clean: ## Remove what make build and make demo wrote; servers and tools are in ~/.cache/pgvigil, for root /var/cache/pgvigil
 	rm -rf bin

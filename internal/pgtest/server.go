@@ -299,6 +299,13 @@ func (s *Server) Host() string { return host }
 // Port is the server's port, which it keeps across Restart.
 func (s *Server) Port() int { return s.port }
 
+// PID is the postmaster's process, or was the last one's.
+func (s *Server) PID() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.proc.pid()
+}
+
 // Dir is the data directory.
 func (s *Server) Dir() string { return s.file("") }
 

@@ -87,6 +87,7 @@ func run(ctx context.Context, w io.Writer) (err error) {
 		}
 		args = append(args, "--config.file="+file)
 		fmt.Fprintf(w, "PostgreSQL %s is up; look at the primary with: psql '%s'\n", st.Version(), st.DSN())
+		fmt.Fprintf(w, "To see what becomes of a fault, stop the primary with: kill -INT %d\n", st.PrimaryPID())
 	}
 	address, err := freeAddress()
 	if err != nil {

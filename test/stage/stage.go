@@ -100,7 +100,11 @@ func (st *Stage) Stop() error {
 // Version is the servers' release.
 func (st *Stage) Version() string { return st.primary.Version }
 
-// Failed has the first error of a session of the workload.
+// PrimaryPID is the process that a signal goes to, to stop the primary: the stage goes
+// on without it.
+func (st *Stage) PrimaryPID() int { return st.primary.PID() }
+
+// Failed has the first error of the workload that is not a lost session.
 func (st *Stage) Failed() <-chan error { return st.failed }
 
 // HasPooler reports whether there is a pooler: target pooler of the configuration.

@@ -3,9 +3,12 @@ package stage
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 const (
@@ -63,8 +66,36 @@ func routines() []routine {
 	}
 }
 
-// run repeats the steps until ctx ends.
-func (r routine) run(ctx context.Context, dsn string) (err error) {
+// reconnect is the rest after a session was lost.
+const reconnect = time.Second
+
+// run repeats the steps until ctx ends, in a new session where one is lost: who stops
+// the server wants to see what the exporter makes of it. Other errors are ours.
+func (r routine) run(ctx context.Context, dsn string) error {
+	for {
+		if err := r.session(ctx, dsn); err == nil || !lost(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(reconnect):
+		}
+	}
+}
+
+// lost tells whether an error says that there is no server to work on, or no way to
+// it: what is no answer of a server, or one about connections (class 08, of PgBouncer
+// too), operators (57) or the system (58).
+func lost(err error) bool {
+	var answer *pgconn.PgError
+	return !errors.As(err, &answer) || slices.ContainsFunc([]string{"08", "57", "58"}, func(class string) bool {
+		return strings.HasPrefix(answer.Code, class)
+	})
+}
+
+// session repeats the steps on one connection until ctx ends.
+func (r routine) session(ctx context.Context, dsn string) (err error) {
 	config, err := pgx.ParseConfig(dsn)
 	if err != nil {
 		return err
