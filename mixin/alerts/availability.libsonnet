@@ -261,7 +261,7 @@ local vital = std.join('|', [
 
   // A cluster that had no primary in a week is a standby cluster, fed by another. One that has just become one streams
   // with all that are to stream, and so do the standbys of a primary that only the exporter cannot reach. Then more of
-  // them receive than are sent to: standbys that feed each other get nothing from a primary.
+  // them receive than standbys send to: those that feed each other get nothing from a primary.
   PostgresNoPrimary: {
     group: 'availability',
     scope: 'cluster',
@@ -288,7 +288,10 @@ local vital = std.join('|', [
           and on (%(byCluster)s)
           sum by (%(byCluster)s) (max by (%(by)s) (max_over_time(pg_standby_receiver_connected{%(sel)s, %(clustered)s}[%(3m)s])))
           > on (%(byCluster)s)
-          sum by (%(byCluster)s) (max by (%(by)s) (max_over_time(pg_stat_replication_standbys{%(sel)s, %(clustered)s}[%(3m)s])))
+          sum by (%(byCluster)s) (
+            max by (%(by)s) (max_over_time(pg_stat_replication_standbys{%(sel)s, %(clustered)s}[%(3m)s]))
+            %(onStandby)s
+          )
         )
       ||| % l,
   },
