@@ -338,7 +338,8 @@ func loseSegment(ctx context.Context, s *scene, a *attempt) error {
 			return err
 		}
 	}
-	pattern := filepath.Join(s.backup.Repository(1), "archive", pgtest.Stanza, "*", "*", lost+"-*")
+	// Not what is still being written, under another end.
+	pattern := filepath.Join(s.backup.Repository(1), "archive", pgtest.Stanza, "*", "*", lost+"-*.gz")
 	for {
 		found, err := filepath.Glob(pattern)
 		if err != nil {

@@ -47,7 +47,7 @@ local MiB = 1024 * 1024;
       PostgresBackupsGone: { warning: { 'for': '10m' } },
       PostgresBackupFailed: { warning: { 'for': '10m' } },
       PostgresBackupRestoreUnproven+: { info+: { 'for': '10m' } },
-      PostgresBackupRunningLong+: { info+: { 'for': '10m' } },
+      PostgresBackupRunningLong+: { info+: { atMost: '20m', 'for': '10m' } },
       PostgresBaseBackupStuck: { info: { 'for': '10m' } },
       PostgresBackupWalGap: { warning: { 'for': '15m' } },
       PostgresBackupMetricsMissing: { warning: { 'for': '15m' } },
