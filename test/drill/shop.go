@@ -57,7 +57,10 @@ func once(ctx context.Context, m *member, rest time.Duration, do func(context.Co
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // the server may be gone
+	defer func() {
+		_ = conn.Close(context.WithoutCancel(ctx)) // the server may be gone
+		<-conn.PgConn().CleanupDone()              // what was under way is cancelled
+	}()
 	for {
 		if err := do(ctx, conn); err != nil {
 			return err

@@ -18,7 +18,7 @@ func calmDrills() []solo {
 			does: "all tables are copied out in one transaction, as pg_dump does",
 		}, dump},
 		{drill{
-			name: "bulk-copy", lane: shop,
+			name: "table-rewritten", lane: shop,
 			does: "300,000 rows are loaded, an index is made CONCURRENTLY, and the table is written anew by VACUUM FULL", hold: 15 * time.Second,
 		}, func(ctx context.Context, m *member, a *attempt) error {
 			a.healBy(m, "DROP TABLE IF EXISTS big")

@@ -178,7 +178,7 @@ func hangCheckpointer(ctx context.Context, m *member, a *attempt) error {
 			EXECUTE format('DROP TABLE %s', t);
 			COMMIT; -- the lock table has no room for all of them
 		END LOOP; END $$`
-	a.healBy(m, drop, "DROP SCHEMA many")
+	a.healBy(m, drop, "DROP SCHEMA many CASCADE")
 	if err := m.sql(ctx, "CREATE SCHEMA many"); err != nil {
 		return err
 	}
