@@ -79,6 +79,14 @@ func ordersDrills() []drill {
 			},
 		},
 		{
+			name: "standby-rebuilt", lane: orders,
+			does: "a standby is built anew",
+			hold: 15 * time.Second,
+			do: func(ctx context.Context, s *scene, _ *attempt) error {
+				return s.orders[2].Follow(ctx, s.orders[1].Server, s.links[1].port())
+			},
+		},
+		{
 			name: "replay-held", lane: orders, short: true,
 			does:   "a query on a standby holds replay up",
 			expect: []expected{{"PostgresReplicationLagTime", "warning", labels{"instance": "orders-2"}}},
@@ -152,6 +160,21 @@ func ordersDrills() []drill {
 			do: func(_ context.Context, s *scene, a *attempt) error {
 				a.heal(func(context.Context) error { return s.orders[0].Thaw() })
 				return s.orders[0].Freeze()
+			},
+		},
+		{
+			name: "cluster-down", lane: orders, short: true,
+			does:    "all servers of a cluster die",
+			expect:  []expected{{"PostgresClusterDown", "critical", labels{"pg_cluster": "orders"}}},
+			follows: []string{"PostgresDown"},
+			do: func(_ context.Context, s *scene, a *attempt) error {
+				for _, m := range []*member{s.orders[2], s.orders[1], s.orders[0]} { // started the other way round
+					a.heal(m.Restart)
+					if err := m.Signal(syscall.SIGQUIT); err != nil {
+						return err
+					}
+				}
+				return nil
 			},
 		},
 		{
@@ -297,29 +320,6 @@ func ordersDrills() []drill {
 						return err
 					}
 					if err := pause(ctx, 3*time.Second); err != nil {
-						return err
-					}
-				}
-				return nil
-			},
-		},
-		{
-			name: "standby-rebuilt", lane: orders,
-			does: "a standby is built anew",
-			hold: 15 * time.Second,
-			do: func(ctx context.Context, s *scene, _ *attempt) error {
-				return s.orders[2].Follow(ctx, s.orders[1].Server, s.links[1].port())
-			},
-		},
-		{
-			name: "cluster-down", lane: orders, short: true,
-			does:    "all servers of a cluster die",
-			expect:  []expected{{"PostgresClusterDown", "critical", labels{"pg_cluster": "orders"}}},
-			follows: []string{"PostgresDown"},
-			do: func(_ context.Context, s *scene, a *attempt) error {
-				for _, m := range []*member{s.orders[2], s.orders[1], s.orders[0]} { // started the other way round
-					a.heal(m.Restart)
-					if err := m.Signal(syscall.SIGQUIT); err != nil {
 						return err
 					}
 				}
