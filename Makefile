@@ -56,7 +56,7 @@ mixin-bench: servers tools ## Measure the evaluation of all rules over 500 insta
 
 drill: servers tools ## Break real clusters and see which alerts come, docs/drills.md; RUN=slot runs one, SHORT=1 the few of CI
 	@PGVIGIL_POSTGRES=$(SERVERS) $(MIXIN_TOOLS) \
-		$(GO) run ./test/drill $(if $(RUN),-run='$(RUN)') $(if $(SHORT),-short) $(if $(RUN)$(SHORT),,-matrix=docs/drills.md)
+		$(GO) run ./test/drill $(if $(RUN),-run='$(RUN)') $(if $(SHORT),-short -retry=1) $(if $(RUN)$(SHORT),,-matrix=docs/drills.md)
 
 lint: tools ## gofmt, go mod tidy, go vet, staticcheck, jsonnetfmt, jsonnet-lint
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt -w these:"; echo "$$unformatted"; exit 1; }

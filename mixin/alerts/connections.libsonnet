@@ -71,7 +71,7 @@
     dashboard: 'instance',
     expr(l)::
       |||
-        max by (%(by)s, datname) (pg_stat_activity_max_idle_in_transaction_with_xid_seconds{%(sel)s, backend_type="client backend"}) > %(oldest)d
+        max by (%(by)s, datname) (last_over_time(pg_stat_activity_max_idle_in_transaction_with_xid_seconds{%(sel)s, backend_type="client backend"}[%(3m)s])) > %(oldest)d
         %(onPrimary)s
       ||| % (l { oldest: l.seconds(l.age) }),
   },

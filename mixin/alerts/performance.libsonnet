@@ -8,10 +8,11 @@
       {{ $value | humanizeDuration }}. Vacuum cannot remove what it may still see, and its locks stay.
     |||,
     dashboard: 'instance',
-    // Autovacuum and walsenders have a backend_type of their own.
+    // Autovacuum and walsenders have a backend_type of their own. The last value of three minutes, here and below, since a
+    // scrape that ran out of time lacks some.
     expr(l)::
       |||
-        max by (%(by)s, datname) (pg_stat_activity_max_tx_duration_seconds{%(sel)s, %(datname)s, backend_type="client backend"}) > %(limit)d
+        max by (%(by)s, datname) (last_over_time(pg_stat_activity_max_tx_duration_seconds{%(sel)s, %(datname)s, backend_type="client backend"}[%(3m)s])) > %(limit)d
         %(onPrimary)s
       ||| % (l { limit: l.seconds(l.age) }),
   },
@@ -26,7 +27,7 @@
     dashboard: 'instance',
     expr(l)::
       |||
-        max by (%(by)s, datname) (pg_stat_activity_max_query_duration_seconds{%(sel)s, %(datname)s, backend_type="client backend"}) > %(limit)d
+        max by (%(by)s, datname) (last_over_time(pg_stat_activity_max_query_duration_seconds{%(sel)s, %(datname)s, backend_type="client backend"}[%(3m)s])) > %(limit)d
       ||| % (l { limit: l.seconds(l.age) }),
   },
 
@@ -42,7 +43,7 @@
       |||
         instance:pg_locks_max_wait_seconds:max > %(limit)d
         and on (%(by)s)
-        max by (%(by)s) (pg_locks_waiting_sessions{%(sel)s}) > %(waiters)d
+        max by (%(by)s) (last_over_time(pg_locks_waiting_sessions{%(sel)s}[%(3m)s])) > %(waiters)d
       ||| % (l { limit: l.seconds(l.wait) }),
   },
 
@@ -89,9 +90,9 @@
     // Objects and holds have a table each, and either may be full first.
     expr(l)::
       |||
-        max by (%(by)s) (pg_locks_slots_used{%(sel)s}) / on (%(by)s) max by (%(by)s) (pg_locks_slots_limit{%(sel)s}) > %(ratio)g
+        max by (%(by)s) (last_over_time(pg_locks_slots_used{%(sel)s}[%(3m)s])) / on (%(by)s) max by (%(by)s) (last_over_time(pg_locks_slots_limit{%(sel)s}[%(3m)s])) > %(ratio)g
         or on (%(by)s)
-        max by (%(by)s) (pg_locks_holder_slots_used{%(sel)s}) / on (%(by)s) max by (%(by)s) (pg_locks_holder_slots_limit{%(sel)s}) > %(ratio)g
+        max by (%(by)s) (last_over_time(pg_locks_holder_slots_used{%(sel)s}[%(3m)s])) / on (%(by)s) max by (%(by)s) (last_over_time(pg_locks_holder_slots_limit{%(sel)s}[%(3m)s])) > %(ratio)g
       ||| % l,
   },
 

@@ -17,8 +17,9 @@ local promql = import '../lib/promql.libsonnet';
           rule('instance:pg_up:max3m', 'max by (%(by)s) (max_over_time(pg_up{%(sel)s}[%(3m)s]))'),
           // 1 on a primary, 0 on a standby: who was primary in any scrape of the last minutes is.
           rule('instance:pg_primary:max', '1 - min by (%(by)s) (min_over_time(pg_replication_is_replica{%(sel)s}[%(3m)s]))'),
-          // Of what ordinary users may have: without both reservations.
-          rule('instance:pg_connections_used:ratio', 'max by (%(by)s) (pg_connections_used{%(sel)s}) / on (%(by)s) max by (%(by)s) (pg_connections_max_ordinary{%(sel)s})'),
+          // Of what ordinary users may have: without both reservations. The last values of three minutes here and below: a scrape
+          // that ran out of time lacks some, and would make an alert wait anew.
+          rule('instance:pg_connections_used:ratio', 'max by (%(by)s) (last_over_time(pg_connections_used{%(sel)s}[%(3m)s])) / on (%(by)s) max by (%(by)s) (last_over_time(pg_connections_max_ordinary{%(sel)s}[%(3m)s]))'),
           rule('instance:pg_stat_database_xact_commit:rate5m', 'sum by (%(by)s) (rate(pg_stat_database_xact_commit_total{%(sel)s}[%(5m)s]))'),
           rule('instance:pg_stat_database_xact_rollback:rate5m', 'sum by (%(by)s) (rate(pg_stat_database_xact_rollback_total{%(sel)s}[%(5m)s]))'),
           rule('instance:pg_stat_database_blks_hit:ratio_rate5m', |||
@@ -60,7 +61,7 @@ local promql = import '../lib/promql.libsonnet';
             )
           |||),
           rule('instance:pg_stat_database_temp_bytes:rate5m', 'sum by (%(by)s) (rate(pg_stat_database_temp_bytes_total{%(sel)s}[%(5m)s]))'),
-          rule('instance:pg_locks_max_wait_seconds:max', 'max by (%(by)s) (pg_locks_max_wait_seconds{%(sel)s})'),
+          rule('instance:pg_locks_max_wait_seconds:max', 'max by (%(by)s) (last_over_time(pg_locks_max_wait_seconds{%(sel)s}[%(3m)s]))'),
           // Over all scrapes that answered, not over those in which a series was there: most come and go.
           rule('instance:pg_stat_activity_active:avg5m', |||
             sum by (%(by)s) (sum_over_time(pg_stat_activity_count{%(sel)s, state="active", backend_type="client backend"}[%(5m)s]))

@@ -28,6 +28,7 @@ func main() {
 	flag.BoolVar(&c.short, "short", false, "run the few that CI runs")
 	flag.StringVar(&c.matrix, "matrix", "", "write what came of them to this file, as Markdown")
 	flag.BoolVar(&c.list, "list", false, "list the drills")
+	flag.IntVar(&c.retry, "retry", 0, "try drills that fail so often again, for a machine that does other things too")
 	flag.StringVar(&c.keep, "keep", "", "keep the logs of all programs in this directory")
 	flag.Parse()
 	if err := run(ctx, os.Stdout, ".", c); err != nil {
@@ -40,6 +41,7 @@ func main() {
 type choice struct {
 	run, matrix, keep string
 	short, list       bool
+	retry             int
 }
 
 // drills are all there are, in the order in which those of a lane run.
@@ -105,7 +107,7 @@ func run(ctx context.Context, w io.Writer, top string, c choice) (err error) {
 	if err := pause(ctx, warmUp); err != nil {
 		return err
 	}
-	results, err := runAll(ctx, w, s, list)
+	results, err := runAll(ctx, w, s, list, c.retry)
 	if err != nil {
 		return err
 	}
@@ -124,7 +126,7 @@ func run(ctx context.Context, w io.Writer, top string, c choice) (err error) {
 
 // runAll runs the lanes side by side, and then what breaks the monitoring. The results
 // are in the order of the list.
-func runAll(ctx context.Context, w io.Writer, s *scene, list []drill) ([]result, error) {
+func runAll(ctx context.Context, w io.Writer, s *scene, list []drill, retry int) ([]result, error) {
 	var mu sync.Mutex // held while something is printed or kept
 	say := func(format string, args ...any) {
 		mu.Lock()
@@ -139,6 +141,13 @@ func runAll(ctx context.Context, w io.Writer, s *scene, list []drill) ([]result,
 				continue
 			}
 			res := r.run(ctx, d)
+			for again := 0; again < retry && !res.good() && ctx.Err() == nil; again++ {
+				mu.Lock()
+				res.report(w)
+				mu.Unlock()
+				say("%s failed and is tried again", d.name)
+				res = r.run(ctx, d)
+			}
 			mu.Lock()
 			found[d.name] = res
 			res.report(w)
