@@ -222,7 +222,8 @@ local vital = std.join('|', [
   },
 
   // When a server process dies, all others are ended and the crash is recovered from, but the start time stays. The
-  // statistics begin anew, those of the shared catalogs too, which stand under no name: no command resets these.
+  // statistics begin anew, those of the background writer and those of SLRU caches, which hardly anybody resets. Not
+  // resets() of a counter: Thanos takes them out where it joins two replicas.
   PostgresCrashRestart: {
     group: 'availability',
     summary: 'PostgreSQL restarts again and again.',
@@ -238,7 +239,7 @@ local vital = std.join('|', [
         (
           max by (%(by)s) (changes(pg_stat_bgwriter_stats_reset_timestamp_seconds{%(sel)s}[%(1h)s])) > %(restarts)d
           and on (%(by)s)
-          max by (%(by)s) (resets(pg_stat_database_blks_hit_total{%(sel)s, datname=""}[%(1h)s])) > %(restarts)d
+          max by (%(by)s) (changes(pg_stat_slru_stats_reset_timestamp_seconds{%(sel)s}[%(1h)s])) > %(restarts)d
         )
       ||| % l,
   },
@@ -297,7 +298,8 @@ local vital = std.join('|', [
   },
 
   // Servers with another system identifier are another cluster, as in an upgrade by logical replication. Where the
-  // identifier is not known the label alone decides.
+  // identifier is not known the label alone decides. One that died was primary in its last three minutes as well: it has to
+  // answer still, for a promoted standby may have been out of sight while it was one.
   PostgresMultiplePrimaries: {
     group: 'availability',
     scope: 'cluster',
@@ -318,6 +320,8 @@ local vital = std.join('|', [
             )
             and on (%(by)s)
             max by (%(by)s) (max_over_time(pg_replication_is_replica{%(sel)s, %(clustered)s}[%(3m)s])) == 0
+            and on (%(by)s)
+            max by (%(by)s) (max_over_time(pg_up{%(sel)s, %(clustered)s}[%(2m)s])) == 1
           ) > 1
         )
       ||| % l,
