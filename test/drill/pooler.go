@@ -15,6 +15,9 @@ const poolerClients = 40
 // poolerRole is whom the pooler logs in as.
 const poolerRole = "app"
 
+// lightQuery, by five clients, leaves the pool's two servers time: nobody waits for long.
+const lightQuery = "SELECT pg_sleep(0.05)"
+
 func ofPooler(more labels) labels {
 	l := labels{"instance": "stock-pooler"}
 	for name, value := range more {
@@ -51,7 +54,7 @@ func poolerDrills() []drill {
 			name: "pooler-restarts", lane: stock, hold: 15 * time.Second,
 			does: "the pooler is restarted while it has clients",
 			do: func(ctx context.Context, s *scene, a *attempt) error {
-				a.clients(ctx, s.pooler, 10, "SELECT pg_sleep(0.05)")
+				a.clients(ctx, s.pooler, 5, lightQuery)
 				if err := pause(ctx, 2*time.Second); err != nil {
 					return err
 				}
@@ -120,7 +123,7 @@ func poolerDrills() []drill {
 				a.heal(func(ctx context.Context) error { return s.stock.sql(ctx, "ALTER ROLE "+poolerRole+" LOGIN") })
 				err := s.stock.sql(ctx, "ALTER ROLE "+poolerRole+" NOLOGIN",
 					"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '"+poolerRole+"'")
-				a.clients(ctx, s.pooler, 5, "SELECT 1")
+				a.clients(ctx, s.pooler, 5, lightQuery)
 				return err
 			},
 		},
@@ -130,7 +133,7 @@ func poolerDrills() []drill {
 			expect: []expected{{"PgBouncerPaused", "info", ofPooler(labels{"name": "postgres"})}},
 			do: func(ctx context.Context, s *scene, a *attempt) error {
 				a.heal(func(ctx context.Context) error { return s.pooler.Do(ctx, "RESUME postgres") })
-				a.clients(ctx, s.pooler, 5, "SELECT 1")
+				a.clients(ctx, s.pooler, 5, lightQuery)
 				return s.pooler.Do(ctx, "PAUSE postgres")
 			},
 		},
@@ -138,7 +141,7 @@ func poolerDrills() []drill {
 			name: "pooler-paused-briefly", lane: stock, hold: 20 * time.Second,
 			does: "a database is paused for a minute and a half, as for a switchover",
 			do: func(ctx context.Context, s *scene, a *attempt) error {
-				a.clients(ctx, s.pooler, 5, "SELECT 1")
+				a.clients(ctx, s.pooler, 5, lightQuery)
 				if err := s.pooler.Do(ctx, "PAUSE postgres"); err != nil {
 					return err
 				}
