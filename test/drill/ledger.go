@@ -80,11 +80,11 @@ func ledgerDrills() []drill {
 			name: "restart-while-archiving", lane: ledger, hold: 20 * time.Second,
 			does: "the server is restarted while it archives",
 			do: func(ctx context.Context, s *scene, a *attempt) error {
-				a.switchWAL(ctx, s, time.Second)
-				if err := pause(ctx, 4*time.Second); err != nil {
+				a.switchWAL(ctx, s, 3*time.Second)
+				if err := pause(ctx, 7*time.Second); err != nil {
 					return err
 				}
-				// All that waits is archived before it ends.
+				// It ends when all that waits is archived: more than a segment or two would be an outage.
 				return s.ledger.Restart(ctx)
 			},
 		},
