@@ -30,17 +30,22 @@ func (q Query) params() [][]byte {
 	if q.Param == nil {
 		return nil
 	}
+	return [][]byte{textArray(q.Param)}
+}
+
+// textArray returns the text form of a text[].
+func textArray(values []string) []byte {
 	escape := strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 	var b strings.Builder
 	b.WriteByte('{')
-	for i, v := range q.Param {
+	for i, v := range values {
 		if i > 0 {
 			b.WriteByte(',')
 		}
 		b.WriteString(`"` + escape.Replace(v) + `"`)
 	}
 	b.WriteByte('}')
-	return [][]byte{[]byte(b.String())}
+	return []byte(b.String())
 }
 
 // Result is what became of a query.
