@@ -28,11 +28,12 @@ var floors = map[string][]string{
 	"internal/backup":    {"internal/spec"},
 	"internal/config":    {"internal/spec", "internal/postgres", "internal/backup"},
 	"internal/pgbouncer": {"internal/spec", "internal/postgres"},
-	"internal/web":       {"internal/spec", "internal/postgres", "internal/pgbouncer", "internal/backup", "internal/page", "internal/scrape", "internal/config"},
+	"internal/explain":   {"internal/spec", "internal/postgres"},
+	"internal/web":       {"internal/spec", "internal/postgres", "internal/pgbouncer", "internal/backup", "internal/page", "internal/scrape", "internal/explain", "internal/config"},
 	"internal/pgtest":    {},
 	"cmd/pgvigil": {
 		"collector", "internal/spec", "internal/postgres", "internal/page", "internal/scrape", "internal/config",
-		"internal/web", "internal/catalog",
+		"internal/web", "internal/explain", "internal/catalog",
 	},
 
 	"internal/catalog/gen/all":     {"internal/catalog"},
