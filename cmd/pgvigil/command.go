@@ -32,7 +32,9 @@ type outside struct {
 
 // commands are all there are, in the order of --help.
 func commands() []command {
-	return nil
+	return []command{
+		{"explain", "Show the plan of a statement of pg_stat_statements, without executing it.", explainCommand},
+	}
 }
 
 // commandOf returns the command that the first argument names, if it does.

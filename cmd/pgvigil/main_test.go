@@ -55,7 +55,10 @@ type process struct {
 func start(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
 	p := &process{out: &syncBuffer{}, done: make(chan struct{})}
-	p.cmd = exec.Command(binary, append(args, "--web.listen-address=127.0.0.1:0")...)
+	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
+		args = append(args, "--web.listen-address=127.0.0.1:0")
+	}
+	p.cmd = exec.Command(binary, args...)
 	p.cmd.Env = append(env, "PATH="+os.Getenv("PATH"))
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	if err := p.cmd.Start(); err != nil {
@@ -273,6 +276,8 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 		{env: env("DATA_SOURCE_PASS=S3cret")},
 		{args: []string{"postgresql://pgvigil:S3cret@127.0.0.1:1/postgres"}},
 		{args: []string{"--dsn=postgresql://pgvigil:S3cret@127.0.0.1:1/postgres"}},
+		{args: []string{"explain", "postgresql://pgvigil:S3cret@127.0.0.1:1/postgres"}},
+		{env: env("DATA_SOURCE_NAME=postgresql://pgvigil:S3cret@127.0.0.1:1/postgres"), args: []string{"explain", "1"}},
 		{args: []string{"--config.check", "postgresql://pgvigil:S3cret@127.0.0.1:1/postgres"}},
 	} {
 		p := start(t, append(tt.env, "PGVIGIL_LOG_LEVEL=debug"), tt.args...)
