@@ -35,6 +35,7 @@ Each flag has a variable, too: --web.listen-address is PGVIGIL_WEB_LISTEN_ADDRES
 type flags struct {
 	answered      bool // the answer was printed: --help or --version
 	check         bool
+	explain       bool
 	configFile    string
 	metricsPath   string
 	timeoutOffset time.Duration
@@ -119,6 +120,7 @@ func (f *flags) webFlags(app *kingpin.Application) {
 	set(app, "web.telemetry-path", "Path of the page of metrics.", web.DefaultMetricsPath, &f.metricsPath, func(s string) (string, error) {
 		return s, web.CheckMetricsPath(s)
 	})
+	app.Flag("web.enable-explain", "Answer /explain?queryid=ID with the plan of a statement of pg_stat_statements, without executing it.").BoolVar(&f.explain)
 	f.web = kingpinflag.AddFlags(app, defaultAddress)
 	// The toolkit's texts are written for Markdown.
 	app.GetFlag("web.listen-address").Help("Address to listen on, :9187 or [::1]:9187; repeatable.")

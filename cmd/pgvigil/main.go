@@ -94,7 +94,7 @@ func run(ctx context.Context, hangup <-chan os.Signal, all []command, args []str
 // options joins what flags, environment and file say.
 func options(f *flags, collectors []spec.Collector, getenv func(string) string, logger log.Logger) (web.Options, error) {
 	opt := web.Options{
-		Watch: f.watch, MetricsPath: f.metricsPath, TimeoutOffset: f.timeoutOffset, Logger: logger,
+		Watch: f.watch, MetricsPath: f.metricsPath, TimeoutOffset: f.timeoutOffset, Explain: f.explain, Logger: logger,
 	}
 	main, ok, err := config.Environment(getenv)
 	if err != nil {

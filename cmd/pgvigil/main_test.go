@@ -236,12 +236,14 @@ func TestWebConfig(t *testing.T) {
 	if err := os.WriteFile(path, []byte("basic_auth_users:\n  alice: $2y$12$1DpfPeqF9HzHJt.EWswy1exHluGfbhnn3yXhR7Xes6m3WJqFg0Wby\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := start(t, nil, "--web.config.file="+path)
+	p := start(t, nil, "--web.config.file="+path, "--web.enable-explain")
 	if !p.listening() {
 		t.Fatal("the program ended")
 	}
-	if got := p.get(t, "/metrics"); !strings.HasPrefix(got, "401 ") {
-		t.Errorf("without a password: %.80s", got)
+	for _, path := range []string{"/metrics", "/explain?queryid=1"} {
+		if got := p.get(t, path); !strings.HasPrefix(got, "401 ") {
+			t.Errorf("%s without a password: %.80s", path, got)
+		}
 	}
 	p.url = strings.Replace(p.url, "://", "://alice:alice123@", 1)
 	if got := p.get(t, "/metrics"); !strings.Contains(got, "\npgvigil_build_info") {

@@ -7,6 +7,8 @@ import (
 
 	"github.com/go-kit/log/level"
 	"github.com/prometheus/common/version"
+
+	"github.com/pgvigil/pgvigil/internal/config"
 )
 
 // landing is what the page / shows.
@@ -16,6 +18,7 @@ type landing struct {
 	Main    bool   // whether they stand below those of a server
 	Servers []listed
 	Shown   []string // poolers on the page of the process's own metrics
+	Explain []string // servers whose statements are explained; the one of the environment has no name
 }
 
 // listed is a server on the page /.
@@ -36,6 +39,9 @@ func (s *Server) landingPage(w http.ResponseWriter, _ *http.Request) {
 			at.Link = "." + probePath + "?target=" + url.QueryEscape(t.Name)
 		}
 		data.Servers = append(data.Servers, at)
+		if s.opt.Explain && t.Kind == config.PostgreSQL {
+			data.Explain = append(data.Explain, t.Name)
+		}
 		if t.ShownOn("") {
 			data.Shown = append(data.Shown, t.Name)
 		}

@@ -36,6 +36,8 @@ type Options struct {
 	MetricsPath string
 	// TimeoutOffset is taken off Prometheus' own deadline, for the way there and back.
 	TimeoutOffset time.Duration
+	// Explain says that /explain shows plans of statements.
+	Explain bool
 	// Idle is how long a target that nobody asks for keeps its sessions; 0 is DefaultIdle.
 	Idle time.Duration
 	// Logger takes what operators should know.
@@ -113,8 +115,8 @@ func CheckMetricsPath(p string) error {
 	switch {
 	case !strings.HasPrefix(p, "/") || path.Clean(p) != p || strings.ContainsAny(p, "{}?#% \t\n"):
 		return fmt.Errorf("%q is not a path: write it like %s", p, DefaultMetricsPath)
-	case p == probePath || strings.HasPrefix(p, healthPrefix) || p+"/" == healthPrefix:
-		return fmt.Errorf("%q is taken: choose a path other than %s and those below %s", p, probePath, healthPrefix)
+	case p == probePath || p == explainPath || strings.HasPrefix(p, healthPrefix) || p+"/" == healthPrefix:
+		return fmt.Errorf("%q is taken: choose a path other than %s, %s and those below %s", p, probePath, explainPath, healthPrefix)
 	}
 	return nil
 }

@@ -63,6 +63,14 @@ type lent struct {
 	sources []source        // of the targets
 }
 
+// asked returns the source of the target of a name; nil if only others are shown there.
+func (l *lent) asked(name string) source {
+	if !l.targets[0].is(name) {
+		return nil
+	}
+	return l.sources[0]
+}
+
 // scrape reads all sources at the same time. One that hangs costs the others
 // nothing: each answers by the end of ctx.
 func (l *lent) scrape(ctx context.Context, sel scrape.Selection) []page.Family {
@@ -79,13 +87,13 @@ func (l *lent) scrape(ctx context.Context, sel scrape.Selection) []page.Family {
 // introduce tells backups of the archiver of the server beside them.
 func (l *lent) introduce() {
 	for _, s := range l.sources {
-		engine, ok := s.(*scrape.Engine)
+		server, ok := s.(*observed)
 		if !ok {
 			continue
 		}
 		for _, other := range l.sources {
 			if b, ok := other.(*backups); ok {
-				b.noteArchived(engine.Archived())
+				b.noteArchived(server.Archived())
 			}
 		}
 	}

@@ -112,7 +112,8 @@ func (w Watch) openServer(ctx context.Context, t config.Target, logger log.Logge
 	if err != nil {
 		return nil, err
 	}
-	return scrape.New(ctx, server, scrape.Options{
+	engine := scrape.New(ctx, server, scrape.Options{
 		Collectors: collectors, Watch: watch, Limits: w.Limits, MaxSeries: w.MaxSeries, Share: w.Share, Logger: logger,
-	}), nil
+	})
+	return &observed{Engine: engine, server: server, watch: watch, turn: make(chan struct{}, 1)}, nil
 }
