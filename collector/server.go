@@ -8,21 +8,29 @@ import (
 
 // Server reports which side of replication the server is on, since when it runs,
 // and when its side last changed as far as this exporter has seen.
+//
+// When a process dies by a signal the postmaster ends all others and recovers, and
+// its own start time stays. The checkpointer is started anew then and at no other
+// time, a promotion included. Its start is hidden without pg_monitor.
 var Server = spec.Collector{
 	Name: "server", About: "Role, start time and state of the server.",
 	Default: true, Scope: spec.PerServer,
-	Cost: spec.Cost{Timeout: time.Second, MaxSeries: 4, Locks: "none"},
+	Cost: spec.Cost{Timeout: time.Second, MaxSeries: 5, Locks: "none"},
 	Queries: []spec.Query{{SQL: `
 SELECT pg_catalog.pg_is_in_recovery()::int::double precision               AS pg_replication_is_replica
      , extract(epoch FROM pg_catalog.pg_postmaster_start_time())::double precision
                                                                            AS pg_postmaster_start_time_seconds
      , CASE pg_catalog.current_setting('data_checksums')
             WHEN 'on' THEN 1
-            WHEN 'off' THEN 0 END::double precision                        AS data_checksums`}},
+            WHEN 'off' THEN 0 END::double precision                        AS data_checksums
+     , (SELECT extract(epoch FROM max(a.backend_start))::double precision
+          FROM pg_catalog.pg_stat_get_activity(NULL::integer) AS a
+         WHERE a.backend_type = 'checkpointer')                            AS checkpointer_start_timestamp_seconds`}},
 	Metrics: []spec.Metric{
 		{Name: "pg_replication_is_replica", Type: spec.Gauge, Help: "Whether the server is in recovery: 1 on a standby, 0 on a primary."},
 		{Name: "pg_postmaster_start_time_seconds", Type: spec.Gauge, Help: "Unix time at which the server was started."},
 		{Name: "data_checksums", Type: spec.Gauge, Help: "Whether data pages carry checksums."},
+		{Name: "checkpointer_start_timestamp_seconds", Type: spec.Gauge, Help: "Unix time at which the checkpointer was started: with the server, or with its last recovery from the death of a process."},
 		{Name: "role_changed_timestamp_seconds", Type: spec.Gauge, Help: "Unix time at which this exporter first saw the server on its present side of replication, absent until a change was seen."},
 	},
 	Emit: func() spec.Emitter { return &roleWatch{replica: spec.Absent()} },
@@ -45,7 +53,7 @@ func (w *roleWatch) Emit(run spec.Run, in *spec.Rows, out *spec.Sink) error {
 			w.replica = replica
 		}
 		out.Row()
-		for _, name := range []string{"pg_replication_is_replica", "pg_postmaster_start_time_seconds", "data_checksums"} {
+		for _, name := range []string{"pg_replication_is_replica", "pg_postmaster_start_time_seconds", "data_checksums", "checkpointer_start_timestamp_seconds"} {
 			out.Set(name, in.Value(row, name))
 		}
 		if !w.changed.IsZero() {

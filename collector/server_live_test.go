@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -51,9 +52,14 @@ func TestServerPromotion(t *testing.T) {
 			}
 		}
 
+		const checkpointer = "pg_server_checkpointer_start_timestamp_seconds"
+		began := scrapePage(t, monitor).value(t, checkpointer)
 		before := time.Now()
 		if err := standby.Promote(t.Context()); err != nil {
 			t.Fatal(err)
+		}
+		if got := scrapePage(t, monitor).value(t, checkpointer); got != began {
+			t.Errorf("%s is %f after the promotion, %f before", checkpointer, got, began)
 		}
 		changed := map[*scrape.Engine]float64{}
 		for _, e := range []*scrape.Engine{monitor, nobody} {
@@ -95,6 +101,37 @@ func laggingStandby(t *testing.T, major int) *pgtest.Server {
 	session(t, primary, pgtest.Superuser, "postgres", "SET synchronous_commit = remote_apply",
 		"CREATE TABLE pages AS SELECT repeat('x', 1000) FROM generate_series(1, 3000)")
 	return standby
+}
+
+// TestServerCrash kills a session: all processes are new, under the same postmaster.
+// Resets of statistics do not look like it.
+func TestServerCrash(t *testing.T) {
+	eachEnd(t, func(t *testing.T, major int) {
+		srv := pgtest.New(t, major, pgtest.Options{})
+		e := watch(t, srv, pgtest.Monitor, "server")
+		const checkpointer, postmaster = "pg_server_checkpointer_start_timestamp_seconds", "pg_postmaster_start_time_seconds"
+		before := scrapePage(t, e)
+		began := srv.Query(t, "postgres", "SELECT extract(epoch FROM backend_start)::float8 FROM pg_stat_activity WHERE backend_type = 'checkpointer'")
+		if got := before.value(t, checkpointer); strconv.FormatFloat(got, 'f', -1, 64) != began {
+			t.Errorf("%s is %f, want %s", checkpointer, got, began)
+		}
+		scrapePage(t, watch(t, srv, pgtest.Nobody, "server")).absent(t, checkpointer)
+
+		srv.Exec(t, "SELECT pg_stat_reset()", "SELECT pg_stat_reset_shared('bgwriter')", "SELECT pg_stat_reset_slru(NULL)")
+		if got := scrapePage(t, e).value(t, checkpointer); got != before.value(t, checkpointer) {
+			t.Errorf("%s is %f after a reset, %f before", checkpointer, got, before.value(t, checkpointer))
+		}
+		pid := srv.Conn(t, pgtest.Superuser, "postgres").PgConn().PID()
+		if err := syscall.Kill(int(pid), syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		after := eventually(t, e, checkpointer, func(s snapshot) bool {
+			return s.sum(checkpointer) > before.sum(checkpointer)
+		})
+		if got := after.value(t, postmaster); got != before.value(t, postmaster) {
+			t.Errorf("%s is %f after a crash, %f before", postmaster, got, before.value(t, postmaster))
+		}
+	})
 }
 
 // checkServer compares some samples of the collector server, and those the

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -218,32 +217,5 @@ func TestStatDatabaseConflicts(t *testing.T) {
 		if slots := page.values("pg_stat_database_conflicts_confl_active_logicalslot_total", "datname", "postgres"); (len(slots) == 1) != (major >= 16) {
 			t.Errorf("conflicts of logical slots are %v", slots)
 		}
-	})
-}
-
-// TestStatDatabaseCrash holds that what all databases share is counted anew after a
-// crash and by no command, which PostgresCrashRestart stands on.
-func TestStatDatabaseCrash(t *testing.T) {
-	eachEnd(t, func(t *testing.T, major int) {
-		srv := pgtest.New(t, major, pgtest.Options{})
-		e := watch(t, srv, pgtest.Monitor, "stat_database")
-		const hits = "pg_stat_database_blks_hit_total"
-		for range 100 {
-			srv.Query(t, "postgres", "SELECT count(*) FROM pg_authid")
-		}
-		page := eventually(t, e, hits, func(s snapshot) bool { return s.sum(hits, "datname", "") > 500 })
-		before := page.value(t, hits, "datname", "")
-
-		srv.Exec(t, "SELECT pg_stat_reset()", "SELECT pg_stat_reset_shared('bgwriter')", "SELECT pg_stat_reset_single_table_counters('pg_authid'::regclass)")
-		if after := scrapePage(t, e).value(t, hits, "datname", ""); after < before {
-			t.Errorf("%s is %v after statistics were reset, %v before", hits, after, before)
-		}
-		if err := syscall.Kill(int(srv.Conn(t, pgtest.Superuser, "postgres").PgConn().PID()), syscall.SIGKILL); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, e, hits, func(s snapshot) bool {
-			after := s.values(hits, "datname", "")
-			return len(after) == 1 && after[0] < before
-		})
 	})
 }

@@ -221,9 +221,8 @@ local vital = std.join('|', [
       ||| % (l { window: l.seconds('15m') }),
   },
 
-  // When a server process dies, all others are ended and the crash is recovered from, but the start time stays. The
-  // statistics begin anew, those of the background writer and those of SLRU caches, which hardly anybody resets. Not
-  // resets() of a counter: Thanos takes them out where it joins two replicas.
+  // When a server process dies, all others are ended and the crash is recovered from, but the start time stays: only the
+  // processes are new. Counters that begin anew would not do: Thanos makes one series of two replicas, without resets.
   PostgresCrashRestart: {
     group: 'availability',
     summary: 'PostgreSQL restarts again and again.',
@@ -236,11 +235,7 @@ local vital = std.join('|', [
       |||
         max by (%(by)s) (changes(pg_postmaster_start_time_seconds{%(sel)s}[%(1h)s])) > %(restarts)d
         or on (%(by)s)
-        (
-          max by (%(by)s) (changes(pg_stat_bgwriter_stats_reset_timestamp_seconds{%(sel)s}[%(1h)s])) > %(restarts)d
-          and on (%(by)s)
-          max by (%(by)s) (changes(pg_stat_slru_stats_reset_timestamp_seconds{%(sel)s}[%(1h)s])) > %(restarts)d
-        )
+        max by (%(by)s) (changes(pg_server_checkpointer_start_timestamp_seconds{%(sel)s}[%(1h)s])) > %(restarts)d
       ||| % l,
   },
 
