@@ -213,9 +213,9 @@ local vital = std.join('|', [
     dashboard: 'instance',
     expr(l)::
       |||
-        time() - max by (%(by)s) (pg_postmaster_start_time_seconds{%(sel)s}) < %(window)d
+        time() - max by (%(by)s) (last_over_time(pg_postmaster_start_time_seconds{%(sel)s}[%(3m)s])) < %(window)d
         and on (%(by)s)
-        max by (%(by)s) (pg_postmaster_start_time_seconds{%(sel)s}) > on (%(by)s) min by (%(by)s) (min_over_time(pg_postmaster_start_time_seconds{%(sel)s}[%(1d)s]))
+        max by (%(by)s) (last_over_time(pg_postmaster_start_time_seconds{%(sel)s}[%(3m)s])) > on (%(by)s) min by (%(by)s) (min_over_time(pg_postmaster_start_time_seconds{%(sel)s}[%(1d)s]))
         unless on (%(by)s)
         max by (%(by)s) (max_over_time(pg_replication_is_replica{%(sel)s}[%(30m)s])) > on (%(by)s) min by (%(by)s) (min_over_time(pg_replication_is_replica{%(sel)s}[%(30m)s]))
       ||| % (l { window: l.seconds('15m') }),
@@ -279,7 +279,7 @@ local vital = std.join('|', [
           min by (%(byCluster)s) (
             max by (%(by)s) (max_over_time(pg_standby_receiver_connected{%(sel)s, %(clustered)s}[%(3m)s]))
             unless on (%(by)s)
-            max by (%(by)s) (pg_standby_streaming_configured{%(sel)s, %(clustered)s}) == 0
+            max by (%(by)s) (last_over_time(pg_standby_streaming_configured{%(sel)s, %(clustered)s}[%(3m)s])) == 0
           ) == 1
           and on (%(byCluster)s)
           sum by (%(byCluster)s) (max by (%(by)s) (max_over_time(pg_standby_receiver_connected{%(sel)s, %(clustered)s}[%(3m)s])))

@@ -42,7 +42,7 @@ local ofCluster(l, more) = std.join(', ', (if l.byCluster == '' then [] else [l.
     // Growing is above the mean of the last quarter of an hour, which is the same for two Prometheus servers.
     expr(l)::
       |||
-        max by (%(by)s) (pg_stat_archiver_ready_files{%(sel)s}) > %(files)d
+        max by (%(by)s) (last_over_time(pg_stat_archiver_ready_files{%(sel)s}[%(3m)s])) > %(files)d
         and on (%(by)s)
         max by (%(by)s) (avg_over_time(pg_stat_archiver_ready_files{%(sel)s}[%(5m)s]))
         > on (%(by)s)
@@ -63,7 +63,7 @@ local ofCluster(l, more) = std.join(', ', (if l.byCluster == '' then [] else [l.
     // On a quiet server no file waits. Where attempts fail, PostgresArchiveFailing says so.
     expr(l)::
       |||
-        time() - max by (%(by)s) (pg_stat_archiver_oldest_ready_timestamp_seconds{%(sel)s}) > %(seconds)d
+        time() - max by (%(by)s) (last_over_time(pg_stat_archiver_oldest_ready_timestamp_seconds{%(sel)s}[%(3m)s])) > %(seconds)d
         unless on (%(by)s)
         max by (%(by)s) (increase(pg_stat_archiver_archived_total{%(sel)s}[%(window)s])) > 0
         unless on (%(by)s)
@@ -93,17 +93,17 @@ local ofCluster(l, more) = std.join(', ', (if l.byCluster == '' then [] else [l.
         for t in std.objectFields(l.types)
       ];
       std.join('\nor on (%(repo)s, type)\n' % r, [
-        '(\n  time() - max by (%(repo)s) (pg_backup_repository_last_good_timestamp_seconds{%(sel)s}) > %(seconds)d\n' % r +
+        '(\n  time() - max by (%(repo)s) (last_over_time(pg_backup_repository_last_good_timestamp_seconds{%(sel)s}[%(3m)s])) > %(seconds)d\n' % r +
         std.join('', [
-          '  unless on (%(repo)s)\n  pg_backup_repository_last_good_timestamp_seconds{%(sel)s, %(matcher)s}\n' % s
+          '  unless on (%(repo)s)\n  last_over_time(pg_backup_repository_last_good_timestamp_seconds{%(sel)s, %(matcher)s}[%(3m)s])\n' % s
           for s in special
         ]) +
         ')',
       ] + [
-        '(\n  time() - max by (%(repo)s) (pg_backup_repository_last_good_timestamp_seconds{%(sel)s, %(matcher)s}) > %(seconds)d\n)' % s
+        '(\n  time() - max by (%(repo)s) (last_over_time(pg_backup_repository_last_good_timestamp_seconds{%(sel)s, %(matcher)s}[%(3m)s])) > %(seconds)d\n)' % s
         for s in special
       ] + [
-        '(\n  time() - max by (%(repo)s, type) (pg_backup_last_stop_timestamp_seconds{%(sel)s, type="%(type)s"}) > %(seconds)d\n)' % t
+        '(\n  time() - max by (%(repo)s, type) (last_over_time(pg_backup_last_stop_timestamp_seconds{%(sel)s, type="%(type)s"}[%(3m)s])) > %(seconds)d\n)' % t
         for t in types
       ]),
   },
@@ -139,7 +139,7 @@ local ofCluster(l, more) = std.join(', ', (if l.byCluster == '' then [] else [l.
         unless on (%(repo)s)
         max by (%(repo)s) (max_over_time(pg_backup_repository_last_good_timestamp_seconds{%(sel)s}[%(15m)s]))
         and on (%(repo)s)
-        max by (%(repo)s) (pg_backup_repository_running{%(sel)s}) >= 0
+        max by (%(repo)s) (last_over_time(pg_backup_repository_running{%(sel)s}[%(3m)s])) >= 0
       ||| % repository(l),
   },
 
@@ -211,23 +211,23 @@ local ofCluster(l, more) = std.join(', ', (if l.byCluster == '' then [] else [l.
     expr(l)::
       |||
         (
-          time() - max by (%(repo)s) (pg_backup_repository_last_look_timestamp_seconds{%(sel)s}) > %(look)d
+          time() - max by (%(repo)s) (last_over_time(pg_backup_repository_last_look_timestamp_seconds{%(sel)s}[%(3m)s])) > %(look)d
         )
         or on (%(repo)s)
         (
-          time() - max by (%(repo)s) (pg_backup_repository_last_wal_list_timestamp_seconds{%(sel)s}) > %(list)d
+          time() - max by (%(repo)s) (last_over_time(pg_backup_repository_last_wal_list_timestamp_seconds{%(sel)s}[%(3m)s])) > %(list)d
         )
         or on (%(repo)s)
         (
-          time() - max by (%(source)s) (pg_backup_last_look_timestamp_seconds{%(sel)s}) > %(look)d
+          time() - max by (%(source)s) (last_over_time(pg_backup_last_look_timestamp_seconds{%(sel)s}[%(3m)s])) > %(look)d
           unless on (%(source)s)
-          pg_backup_repository_last_look_timestamp_seconds{%(sel)s}
+          last_over_time(pg_backup_repository_last_look_timestamp_seconds{%(sel)s}[%(3m)s])
         )
         or on (%(repo)s)
         (
           max by (%(source)s) (max_over_time(pg_backup_look_success{%(sel)s}[%(1h)s])) == 0
           unless on (%(source)s)
-          pg_backup_last_look_timestamp_seconds{%(sel)s}
+          last_over_time(pg_backup_last_look_timestamp_seconds{%(sel)s}[%(3m)s])
         )
       ||| % (repository(l) { look: l.seconds(l.age), list: l.seconds(l.listAge) }),
   },
@@ -244,11 +244,11 @@ local ofCluster(l, more) = std.join(', ', (if l.byCluster == '' then [] else [l.
     // they do no harm as long as something after them can be restored.
     expr(l)::
       |||
-        max by (%(repo)s) (pg_backup_wal_gaps{%(sel)s}) > 0
+        max by (%(repo)s) (last_over_time(pg_backup_wal_gaps{%(sel)s}[%(3m)s])) > 0
         and on (%(repo)s)
-        pg_backup_repository_last_good_timestamp_seconds{%(sel)s}
+        last_over_time(pg_backup_repository_last_good_timestamp_seconds{%(sel)s}[%(3m)s])
         unless on (%(repo)s)
-        pg_backup_repository_oldest_recoverable_timestamp_seconds{%(sel)s}
+        last_over_time(pg_backup_repository_oldest_recoverable_timestamp_seconds{%(sel)s}[%(3m)s])
       ||| % repository(l),
   },
 
@@ -262,7 +262,7 @@ local ofCluster(l, more) = std.join(', ', (if l.byCluster == '' then [] else [l.
     dashboard: 'wal',
     expr(l)::
       |||
-        time() - max by (%(source)s) (pg_backup_restore_proven_timestamp_seconds{%(sel)s}) > %(seconds)d
+        time() - max by (%(source)s) (last_over_time(pg_backup_restore_proven_timestamp_seconds{%(sel)s}[%(3m)s])) > %(seconds)d
       ||| % (source(l) { seconds: l.seconds(l.age) }),
   },
 
@@ -279,13 +279,13 @@ local ofCluster(l, more) = std.join(', ', (if l.byCluster == '' then [] else [l.
     expr(l)::
       |||
         (
-          time() - max by (%(repo)s) (pg_backup_repository_running_since_timestamp_seconds{%(sel)s})
+          time() - max by (%(repo)s) (last_over_time(pg_backup_repository_running_since_timestamp_seconds{%(sel)s}[%(3m)s]))
           > on (%(repo)s)
-          %(factor)g * max by (%(repo)s) (pg_backup_last_duration_seconds{%(sel)s})
+          %(factor)g * max by (%(repo)s) (last_over_time(pg_backup_last_duration_seconds{%(sel)s}[%(3m)s]))
         )
         or on (%(repo)s)
         (
-          time() - max by (%(repo)s) (pg_backup_repository_running_since_timestamp_seconds{%(sel)s}) > %(seconds)d
+          time() - max by (%(repo)s) (last_over_time(pg_backup_repository_running_since_timestamp_seconds{%(sel)s}[%(3m)s])) > %(seconds)d
         )
       ||| % (repository(l) { seconds: l.seconds(l.atMost) }),
   },
@@ -304,7 +304,7 @@ local ofCluster(l, more) = std.join(', ', (if l.byCluster == '' then [] else [l.
         == on (%(by)s)
         min by (%(by)s) (min_over_time(pg_stat_progress_basebackup_backup_streamed_bytes{%(sel)s}[%(15m)s]))
         and on (%(by)s)
-        pg_stat_progress_basebackup_backup_streamed_bytes{%(sel)s}
+        last_over_time(pg_stat_progress_basebackup_backup_streamed_bytes{%(sel)s}[%(3m)s])
       ||| % l,
   },
 }

@@ -27,14 +27,14 @@
     dashboard: 'instance',
     expr(l)::
       |||
-        max by (%(by)s, rolname) (pg_connections_role_used{%(sel)s})
+        max by (%(by)s, rolname) (last_over_time(pg_connections_role_used{%(sel)s}[%(3m)s]))
         / on (%(by)s, rolname)
-        (max by (%(by)s, rolname) (pg_connections_role_limit{%(sel)s}) >= %(limit)d)
+        (max by (%(by)s, rolname) (last_over_time(pg_connections_role_limit{%(sel)s}[%(3m)s])) >= %(limit)d)
         > %(ratio)s
         or on (%(by)s, rolname, datname)
-        max by (%(by)s, datname) (pg_connections_database_used{%(sel)s, %(datname)s})
+        max by (%(by)s, datname) (last_over_time(pg_connections_database_used{%(sel)s, %(datname)s}[%(3m)s]))
         / on (%(by)s, datname)
-        (max by (%(by)s, datname) (pg_connections_database_limit{%(sel)s, %(datname)s}) >= %(limit)d)
+        (max by (%(by)s, datname) (last_over_time(pg_connections_database_limit{%(sel)s, %(datname)s}[%(3m)s])) >= %(limit)d)
         > %(ratio)s
       ||| % l,
   },

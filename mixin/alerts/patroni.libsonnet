@@ -62,7 +62,7 @@
     // 0 is a member that has not seen it yet.
     expr(l)::
       |||
-        time() - max by (%(by)s) (patroni_dcs_last_seen{%(patroniSel)s} > 0) > %(least)s
+        time() - max by (%(by)s) (last_over_time(patroni_dcs_last_seen{%(patroniSel)s}[%(3m)s]) > 0) > %(least)s
       ||| % (l { least: l.seconds(l.age) })
       + if l.leader then
         |||

@@ -124,7 +124,7 @@
         and on (%(by)s)
         sum by (%(by)s) (rate(pg_stat_database_blks_read_total{%(sel)s}[%(5m)s])) > %(blocks)d
         and on (%(by)s)
-        time() - max by (%(by)s) (pg_postmaster_start_time_seconds{%(sel)s}) > %(limit)d
+        time() - max by (%(by)s) (last_over_time(pg_postmaster_start_time_seconds{%(sel)s}[%(3m)s])) > %(limit)d
       ||| % (l { limit: l.seconds(l.uptime) }),
   },
 
@@ -200,9 +200,9 @@
           > 0
         )
         > on (%(by)s)
-        max by (%(by)s) (pg_settings_checkpoint_timeout_seconds{%(sel)s})
+        max by (%(by)s) (last_over_time(pg_settings_checkpoint_timeout_seconds{%(sel)s}[%(3m)s]))
         * on (%(by)s)
-        clamp_min(max by (%(by)s) (pg_settings_checkpoint_completion_target{%(sel)s}) + %(late)g, %(ratio)g)
+        clamp_min(max by (%(by)s) (last_over_time(pg_settings_checkpoint_completion_target{%(sel)s}[%(3m)s])) + %(late)g, %(ratio)g)
         %(onPrimary)s
       ||| % l,
   },

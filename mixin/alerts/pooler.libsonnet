@@ -52,13 +52,14 @@
     scope: 'pooler',
     summary: 'PgBouncer has clients and no connection to their server.',
     description: |||
-      Clients of database {{ $labels.database }} on {{ $labels.instance }}, {{ $value | humanize }} at a time, have waited
-      for minutes, and the pooler has no connection to the server, which may well be up: look at the way between them, and at
+      Clients of database {{ $labels.database }} on {{ $labels.instance }} have waited for minutes, or were refused one after
+      the other, and the pooler has no connection to the server, which may well be up: look at the way between them, and at
       the login.
     |||,
     dashboard: 'poolers',
     // Until a pool has reached its server once, its clients are not logged in, and PgBouncer does not measure their wait.
-    // They may be away for moments, all of them, between giving up and the next try.
+    // They may be away for moments, all of them, between giving up and the next try. After a login that failed PgBouncer
+    // refuses them without a wait for server_login_retry, and counts a transaction for each in which nothing is sent.
     expr(l)::
       |||
         (
@@ -67,6 +68,12 @@
           sum by (%(by)s, database) (avg_over_time(pgbouncer_pools_client_waiting_connections{%(sel)s, database!="pgbouncer"}[%(5m)s]))
           > on (%(by)s, database)
           0.5 * sum by (%(by)s, database) (max_over_time(pgbouncer_pools_client_waiting_connections{%(sel)s, database!="pgbouncer"}[%(5m)s]))
+          or on (%(by)s, database)
+          (
+            sum by (%(by)s, database) (increase(pgbouncer_stats_sql_transactions_pooled_total{%(sel)s, database!="pgbouncer"}[%(5m)s])) > 0
+            unless on (%(by)s, database)
+            sum by (%(by)s, database) (increase(pgbouncer_stats_received_bytes_total{%(sel)s}[%(5m)s])) > 0
+          )
         )
         unless on (%(by)s, database) (
           sum by (%(by)s, database) (max_over_time(pgbouncer_pools_server_active_connections{%(sel)s}[%(5m)s]))
@@ -98,12 +105,12 @@
         max by (%(by)s, database) (
           max by (%(by)s, database, user) (avg_over_time(pgbouncer_pools_server_active_connections{%(sel)s}[%(5m)s]))
           / on (%(by)s, database) group_left ()
-          max by (%(by)s, database) (label_replace(pgbouncer_databases_pool_size{%(sel)s} > 0, "database", "$1", "name", "(.+)"))
+          max by (%(by)s, database) (label_replace(last_over_time(pgbouncer_databases_pool_size{%(sel)s}[%(3m)s]) > 0, "database", "$1", "name", "(.+)"))
           > %(threshold)s
           or on (%(by)s, database)
           sum by (%(by)s, database) (avg_over_time(pgbouncer_pools_server_active_connections{%(sel)s}[%(5m)s]))
           / on (%(by)s, database)
-          max by (%(by)s, database) (label_replace(pgbouncer_databases_max_connections{%(sel)s} > 0, "database", "$1", "name", "(.+)"))
+          max by (%(by)s, database) (label_replace(last_over_time(pgbouncer_databases_max_connections{%(sel)s}[%(3m)s]) > 0, "database", "$1", "name", "(.+)"))
           > %(threshold)s
         )
       ||| % l,
@@ -120,9 +127,9 @@
     dashboard: 'poolers',
     expr(l)::
       |||
-        max by (%(by)s) (pgbouncer_used_clients{%(sel)s})
+        max by (%(by)s) (last_over_time(pgbouncer_used_clients{%(sel)s}[%(3m)s]))
         / on (%(by)s)
-        max by (%(by)s) (pgbouncer_config_max_client_connections{%(sel)s} > 0)
+        max by (%(by)s) (last_over_time(pgbouncer_config_max_client_connections{%(sel)s}[%(3m)s]) > 0)
         > %(threshold)s
       ||| % l,
   },

@@ -67,7 +67,7 @@ local withSubscription(l) = l { database: l.by + ', datname', subscription: l.by
           max by (%(by)s) (max_over_time(pg_standby_lag_seconds{%(sel)s, situation="replaying"}[%(3m)s])) > %(lagSeconds)g
           unless on (%(by)s)
           max by (%(by)s) (max_over_time(pg_standby_lag_seconds{%(sel)s, situation="replaying"}[%(3m)s]))
-          - on (%(by)s) max by (%(by)s) (pg_settings_recovery_min_apply_delay_seconds{%(sel)s})
+          - on (%(by)s) max by (%(by)s) (last_over_time(pg_settings_recovery_min_apply_delay_seconds{%(sel)s}[%(3m)s]))
           <= %(lagSeconds)g
         )
         %(onStandby)s
@@ -141,7 +141,7 @@ local withSubscription(l) = l { database: l.by + ', datname', subscription: l.by
         max by (%(by)s) (max_over_time(pg_stat_replication_sync_standbys{%(sel)s}[%(2m)s]))
         < on (%(by)s)
         max by (%(by)s) (min_over_time(pg_stat_replication_sync_standbys_wanted{%(sel)s}[%(2m)s]))
-        unless on (%(by)s) max by (%(by)s) (pg_settings_info{%(sel)s, name="synchronous_commit", setting=~"local|off"}) == 1
+        unless on (%(by)s) max by (%(by)s) (last_over_time(pg_settings_info{%(sel)s, name="synchronous_commit", setting=~"local|off"}[%(3m)s])) == 1
         %(onPrimary)s
       ||| % l,
   },
@@ -159,7 +159,7 @@ local withSubscription(l) = l { database: l.by + ', datname', subscription: l.by
       |||
         sum by (%(by)s) (changes(pg_replication_is_replica{%(sel)s}[%(15m)s])) > 0
         or on (%(by)s)
-        time() - max by (%(by)s) (pg_server_role_changed_timestamp_seconds{%(sel)s}) < %(window)g
+        time() - max by (%(by)s) (last_over_time(pg_server_role_changed_timestamp_seconds{%(sel)s}[%(3m)s])) < %(window)g
       ||| % l { window: l.seconds('15m') },
   },
 

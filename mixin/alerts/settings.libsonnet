@@ -10,7 +10,7 @@
     dashboard: 'instance',
     expr(l)::
       |||
-        min by (%(by)s) (pg_tls_certificate_not_after_timestamp_seconds{%(sel)s}) - time() < %(limit)d
+        min by (%(by)s) (last_over_time(pg_tls_certificate_not_after_timestamp_seconds{%(sel)s}[%(3m)s])) - time() < %(limit)d
         %(ofRole)s
       ||| % (l { limit: l.seconds(l.left), ofRole: if std.get(l, 'primaryOnly', false) then l.onPrimary else '' }),
   },

@@ -54,7 +54,7 @@ local bloated(l, metric, labels) =
     expr(l)::
       |||
         count by (%(by)s, datname) (
-          max by (%(by)s, datname, schemaname, sequencename) (pg_sequences_used_ratio{%(sel)s, %(datname)s}) > %(ratio)g
+          max by (%(by)s, datname, schemaname, sequencename) (last_over_time(pg_sequences_used_ratio{%(sel)s, %(datname)s}[%(3m)s])) > %(ratio)g
         )
         %(onPrimary)s
       ||| % l,
@@ -70,7 +70,7 @@ local bloated(l, metric, labels) =
     dashboard: 'databases',
     expr(l)::
       |||
-        max by (%(by)s, datname) (pg_index_health_indexes{%(sel)s, %(datname)s, kind="invalid"}) > 0
+        max by (%(by)s, datname) (last_over_time(pg_index_health_indexes{%(sel)s, %(datname)s, kind="invalid"}[%(3m)s])) > 0
         %(onPrimary)s
       ||| % l,
   },
@@ -89,7 +89,7 @@ local bloated(l, metric, labels) =
         (
           sum by (%(by)s, datname) (increase(pg_stat_database_checksum_failures_total{%(sel)s}[%(1h)s])) > 0
           or on (%(by)s, datname)
-          time() - max by (%(by)s, datname) (pg_stat_database_checksum_last_failure_timestamp_seconds{%(sel)s}) < %(recent)d
+          time() - max by (%(by)s, datname) (last_over_time(pg_stat_database_checksum_last_failure_timestamp_seconds{%(sel)s}[%(3m)s])) < %(recent)d
         )
         %(ofRole)s
       ||| % (l {
@@ -176,8 +176,8 @@ local bloated(l, metric, labels) =
         max by (%(by)s) (min_over_time(pg_wal_size_bytes{%(sel)s}[%(15m)s]))
         > on (%(by)s)
         (
-          %(factor)g * max by (%(by)s) (pg_settings_max_wal_size_bytes{%(sel)s})
-          + on (%(by)s) max by (%(by)s) (pg_settings_wal_keep_size_bytes{%(sel)s})
+          %(factor)g * max by (%(by)s) (last_over_time(pg_settings_max_wal_size_bytes{%(sel)s}[%(3m)s]))
+          + on (%(by)s) max by (%(by)s) (last_over_time(pg_settings_wal_keep_size_bytes{%(sel)s}[%(3m)s]))
         )
         > on (%(by)s)
         max by (%(by)s) (avg_over_time(pg_wal_size_bytes{%(sel)s}[%(1h)s]))

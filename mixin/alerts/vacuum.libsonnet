@@ -28,9 +28,9 @@
     expr(l)::
       local age(metric, limit) = |||
         (
-          max by (%(by)s, datname) (%(metric)s{%(sel)s})
+          max by (%(by)s, datname) (last_over_time(%(metric)s{%(sel)s}[%(3m)s]))
           > on (%(by)s) group_left ()
-          %(threshold)g * max by (%(by)s) (%(limit)s{%(sel)s})
+          %(threshold)g * max by (%(by)s) (last_over_time(%(limit)s{%(sel)s}[%(3m)s]))
           and on (%(by)s, datname)
           max by (%(by)s, datname) (avg_over_time(%(metric)s{%(sel)s}[%(1h)s]))
           > on (%(by)s, datname)
@@ -57,10 +57,10 @@
     expr(l)::
       |||
         (
-          max by (%(by)s, holder) (pg_xmin_horizon_transaction_seconds{%(sel)s}) > %(seconds)d
+          max by (%(by)s, holder) (last_over_time(pg_xmin_horizon_transaction_seconds{%(sel)s}[%(3m)s])) > %(seconds)d
           or on (%(by)s, holder)
           (
-            max by (%(by)s, holder) (pg_xmin_horizon_age{%(sel)s, holder=~"replication_slot|replication_slot_catalog|standby_feedback"})
+            max by (%(by)s, holder) (last_over_time(pg_xmin_horizon_age{%(sel)s, holder=~"replication_slot|replication_slot_catalog|standby_feedback"}[%(3m)s]))
             > on (%(by)s) group_left ()
             max by (%(by)s) (increase(pg_xid_transaction_ids_total{%(sel)s}[%(window)s]))
             and on (%(by)s)
@@ -68,7 +68,7 @@
           )
         )
         and on (%(by)s, holder)
-        max by (%(by)s, holder) (pg_xmin_horizon_age{%(sel)s}) > %(ids)d
+        max by (%(by)s, holder) (last_over_time(pg_xmin_horizon_age{%(sel)s}[%(3m)s])) > %(ids)d
         %(onPrimary)s
       ||| % (l { seconds: l.seconds(l.age), window: l.scaled(l.age) }),
   },
@@ -83,7 +83,7 @@
     dashboard: 'vacuum',
     expr(l)::
       |||
-        max by (%(by)s, datname) (pg_prepared_xacts_max_age_seconds{%(sel)s}) > %(seconds)d
+        max by (%(by)s, datname) (last_over_time(pg_prepared_xacts_max_age_seconds{%(sel)s}[%(3m)s])) > %(seconds)d
         %(onPrimary)s
       ||| % (l { seconds: l.seconds(l.age) }),
   },
@@ -102,18 +102,18 @@
         max by (%(by)s) (avg_over_time(pg_autovacuum_workers{%(sel)s}[%(30m)s]))
         / on (%(by)s)
         (
-          max by (%(by)s) (pg_autovacuum_worker_slots{%(sel)s}) < on (%(by)s) max by (%(by)s) (pg_autovacuum_max_workers{%(sel)s})
+          max by (%(by)s) (last_over_time(pg_autovacuum_worker_slots{%(sel)s}[%(3m)s])) < on (%(by)s) max by (%(by)s) (last_over_time(pg_autovacuum_max_workers{%(sel)s}[%(3m)s]))
           or on (%(by)s)
-          max by (%(by)s) (pg_autovacuum_max_workers{%(sel)s})
+          max by (%(by)s) (last_over_time(pg_autovacuum_max_workers{%(sel)s}[%(3m)s]))
         )
         >= %(threshold)g
         and on (%(by)s)
         (
-          sum by (%(by)s) (pg_autovacuum_vacuum_due_tables{%(sel)s}) > on (%(by)s) max by (%(by)s) (pg_autovacuum_max_workers{%(sel)s})
+          sum by (%(by)s) (last_over_time(pg_autovacuum_vacuum_due_tables{%(sel)s}[%(3m)s])) > on (%(by)s) max by (%(by)s) (last_over_time(pg_autovacuum_max_workers{%(sel)s}[%(3m)s]))
           or on (%(by)s)
-          sum by (%(by)s) (pg_autovacuum_insert_due_tables{%(sel)s}) > on (%(by)s) max by (%(by)s) (pg_autovacuum_max_workers{%(sel)s})
+          sum by (%(by)s) (last_over_time(pg_autovacuum_insert_due_tables{%(sel)s}[%(3m)s])) > on (%(by)s) max by (%(by)s) (last_over_time(pg_autovacuum_max_workers{%(sel)s}[%(3m)s]))
           or on (%(by)s)
-          sum by (%(by)s) (pg_autovacuum_freeze_due_tables{%(sel)s}) > on (%(by)s) max by (%(by)s) (pg_autovacuum_max_workers{%(sel)s})
+          sum by (%(by)s) (last_over_time(pg_autovacuum_freeze_due_tables{%(sel)s}[%(3m)s])) > on (%(by)s) max by (%(by)s) (last_over_time(pg_autovacuum_max_workers{%(sel)s}[%(3m)s]))
         )
         %(onPrimary)s
       ||| % l,
@@ -149,18 +149,18 @@
           count by (%(by)s, datname) (
             min_over_time(pg_autovacuum_table_vacuum_ratio{%(sel)s}[%(3h)s]) >= %(ratio)g
             and on (%(by)s, datname, schemaname, relname)
-            pg_autovacuum_table_vacuum_ratio{%(sel)s}
+            last_over_time(pg_autovacuum_table_vacuum_ratio{%(sel)s}[%(3m)s])
             and on (%(by)s, datname, schemaname, relname)
-            pg_stat_user_tables_table_size_bytes{%(sel)s} > %(bytes)d
+            last_over_time(pg_stat_user_tables_table_size_bytes{%(sel)s}[%(3m)s]) > %(bytes)d
           )
           or on (%(by)s, datname)
           (
             count by (%(by)s, datname) (
               min_over_time(pg_autovacuum_table_vacuum_ratio{%(sel)s}[%(3h)s]) >= %(ratio)g
               and on (%(by)s, datname, schemaname, relname)
-              pg_autovacuum_table_vacuum_ratio{%(sel)s}
+              last_over_time(pg_autovacuum_table_vacuum_ratio{%(sel)s}[%(3m)s])
               unless on (%(by)s, datname, schemaname, relname)
-              pg_stat_user_tables_table_size_bytes{%(sel)s}
+              last_over_time(pg_stat_user_tables_table_size_bytes{%(sel)s}[%(3m)s])
             )
             and on (%(by)s, datname)
             max by (%(by)s, datname) (min_over_time(pg_autovacuum_vacuum_due_bytes{%(sel)s}[%(3h)s])) > %(bytes)d
@@ -183,9 +183,9 @@
         count by (%(by)s, datname) (
           min_over_time(pg_autovacuum_table_analyze_ratio{%(sel)s}[%(6h)s]) >= %(ratio)g
           and on (%(by)s, datname, schemaname, relname)
-          pg_autovacuum_table_analyze_ratio{%(sel)s}
+          last_over_time(pg_autovacuum_table_analyze_ratio{%(sel)s}[%(3m)s])
           and on (%(by)s, datname, schemaname, relname)
-          pg_stat_user_tables_table_size_bytes{%(sel)s} > %(bytes)d
+          last_over_time(pg_stat_user_tables_table_size_bytes{%(sel)s}[%(3m)s]) > %(bytes)d
         )
         %(onPrimary)s
       ||| % l,

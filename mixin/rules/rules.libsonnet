@@ -31,26 +31,30 @@ local promql = import '../lib/promql.libsonnet';
               > 0
             )
           |||),
-          // A position does not begin at 0: one that falls, as after pg_rewind, would count as terabytes.
+          // A position does not begin at 0: one that falls, as after pg_rewind, would count as terabytes. On series that Thanos
+          // has deduplicated resets() is 0, so the fall is seen by the values.
           rule('instance:pg_wal_position_bytes:rate5m', |||
             max by (%(by)s) (rate(pg_wal_position_bytes_total{%(sel)s}[%(5m)s]))
             unless on (%(by)s)
-            max by (%(by)s) (resets(pg_wal_position_bytes_total{%(sel)s}[%(5m)s])) > 0
+            (
+              max by (%(by)s) (max_over_time(pg_wal_position_bytes_total{%(sel)s}[%(5m)s]))
+              > on (%(by)s) max by (%(by)s) (last_over_time(pg_wal_position_bytes_total{%(sel)s}[%(5m)s]))
+            )
           |||),
           // As the primary sees it: the standby that is furthest behind.
-          rule('instance:pg_stat_replication_replay_lag_bytes:max', 'max by (%(by)s) (pg_stat_replication_replay_lag_bytes{%(sel)s, slot_type="physical"})'),
+          rule('instance:pg_stat_replication_replay_lag_bytes:max', 'max by (%(by)s) (last_over_time(pg_stat_replication_replay_lag_bytes{%(sel)s, slot_type="physical"}[%(3m)s]))'),
           // As the standby sees it.
-          rule('instance:pg_standby_lag_seconds:max', 'max by (%(by)s) (pg_standby_lag_seconds{%(sel)s, situation!="archive_only"})'),
-          rule('instance:pg_replication_slots_retained_bytes:max', 'max by (%(by)s) (pg_replication_slots_retained_bytes{%(sel)s})'),
+          rule('instance:pg_standby_lag_seconds:max', 'max by (%(by)s) (last_over_time(pg_standby_lag_seconds{%(sel)s, situation!="archive_only"}[%(3m)s]))'),
+          rule('instance:pg_replication_slots_retained_bytes:max', 'max by (%(by)s) (last_over_time(pg_replication_slots_retained_bytes{%(sel)s}[%(3m)s]))'),
           // Transaction ids and multixacts, whichever is further; 1 is where the server stops.
           rule('instance:pg_xid_age:ratio_max', |||
             max by (%(by)s) (
-              label_replace(max by (%(by)s, datname) (pg_xid_datfrozenxid_age{%(sel)s}) / on (%(by)s) group_left () max by (%(by)s) (pg_xid_stop_age{%(sel)s}), 'of', 'xid', '', '')
+              label_replace(max by (%(by)s, datname) (last_over_time(pg_xid_datfrozenxid_age{%(sel)s}[%(3m)s])) / on (%(by)s) group_left () max by (%(by)s) (last_over_time(pg_xid_stop_age{%(sel)s}[%(3m)s])), 'of', 'xid', '', '')
               or
-              label_replace(max by (%(by)s, datname) (pg_xid_datminmxid_age{%(sel)s}) / on (%(by)s) group_left () max by (%(by)s) (pg_xid_multixact_stop_age{%(sel)s}), 'of', 'multixact', '', '')
+              label_replace(max by (%(by)s, datname) (last_over_time(pg_xid_datminmxid_age{%(sel)s}[%(3m)s])) / on (%(by)s) group_left () max by (%(by)s) (last_over_time(pg_xid_multixact_stop_age{%(sel)s}[%(3m)s])), 'of', 'multixact', '', '')
             )
           |||),
-          rule('instance:pg_xmin_horizon_transaction_seconds:max', 'max by (%(by)s) (pg_xmin_horizon_transaction_seconds{%(sel)s})'),
+          rule('instance:pg_xmin_horizon_transaction_seconds:max', 'max by (%(by)s) (last_over_time(pg_xmin_horizon_transaction_seconds{%(sel)s}[%(3m)s]))'),
           rule('instance:pg_stat_checkpointer_num_requested:ratio_rate1h', |||
             sum by (%(by)s) (rate(pg_stat_checkpointer_num_requested_total{%(sel)s}[%(1h)s]))
             / on (%(by)s)
@@ -69,7 +73,7 @@ local promql = import '../lib/promql.libsonnet';
             (max by (%(by)s) (sum_over_time(pg_up{%(sel)s}[%(5m)s])) > 0)
           |||),
           rule('instance:scrape_duration_seconds:avg5m', 'max by (%(by)s) (avg_over_time(scrape_duration_seconds{%(sel)s}[%(5m)s]))'),
-          rule('instance:pgbouncer_pools_client_maxwait_seconds:max', 'max by (%(by)s) (pgbouncer_pools_client_maxwait_seconds{%(sel)s})'),
+          rule('instance:pgbouncer_pools_client_maxwait_seconds:max', 'max by (%(by)s) (last_over_time(pgbouncer_pools_client_maxwait_seconds{%(sel)s}[%(3m)s]))'),
         ],
       },
       {

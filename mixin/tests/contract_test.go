@@ -54,6 +54,7 @@ func TestMetrics(t *testing.T) {
 			if q, ok := parse(t, label(r), r.Expr); ok {
 				known.check(t, q)
 				explicit(t, q)
+				held(t, q)
 			}
 		}
 	}
@@ -63,6 +64,9 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 }
+
+// position is the one counter that may fall without a reset, which only its values show.
+const position = "pg_wal_position_bytes_total"
 
 func (c catalog) check(t *testing.T, q query) {
 	t.Helper()
@@ -81,6 +85,7 @@ func (c catalog) check(t *testing.T, q query) {
 		function, window := over(parents)
 		counts := slices.Contains([]string{"rate", "increase", "resets"}, function)
 		switch {
+		case name == position && slices.Contains([]string{"max_over_time", "last_over_time"}, function):
 		case m.counter && !counts:
 			t.Errorf("%s: %s is a counter, which only rate, increase and resets may read", q.where, name)
 		case !m.counter && (counts || function == "irate"):
@@ -128,6 +133,25 @@ func explicit(t *testing.T, q query) {
 		vectors := b.LHS.Type() == parser.ValueTypeVector && b.RHS.Type() == parser.ValueTypeVector
 		if vectors && b.Op != parser.LOR && !b.VectorMatching.On {
 			t.Errorf("%s: %s matches by whatever labels there are; write on", q.where, b.Op)
+		}
+	})
+}
+
+// held holds that a rule reads no series as it is at that moment: one scrape that
+// failed leaves nothing there, and an alert would begin to wait anew. What rules have
+// recorded of such series is there.
+func held(t *testing.T, q query) {
+	t.Helper()
+	each(q.expr, func(s *parser.VectorSelector, parents []parser.Node) {
+		ranged := slices.ContainsFunc(parents, func(p parser.Node) bool {
+			switch p.(type) {
+			case *parser.MatrixSelector, *parser.SubqueryExpr:
+				return true
+			}
+			return false
+		})
+		if name := nameOf(s); !ranged && !strings.Contains(name, ":") {
+			t.Errorf("%s: %s is gone when a scrape fails; write last_over_time(%s[3m])", q.where, name, name)
 		}
 	})
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // The pooler before the stock has two connections to its server and takes this many clients.
-const poolerClients = 40
+const poolerClients = 80
 
 // poolerRole is whom the pooler logs in as.
 const poolerRole = "app"
@@ -102,7 +102,7 @@ func poolerDrills() []drill {
 			does:   "almost as many clients are connected to the pooler as it takes",
 			expect: []expected{{"PgBouncerClientsNearMax", "warning", ofPooler(nil)}},
 			do: func(ctx context.Context, s *scene, a *attempt) error {
-				for range poolerClients - 4 {
+				for range poolerClients * 9 / 10 { // some of the drills before may still be leaving
 					conn, err := pgx.Connect(ctx, s.pooler.DSN(pgtest.PoolerUser, "postgres"))
 					if err != nil {
 						return err
@@ -114,11 +114,8 @@ func poolerDrills() []drill {
 		},
 		{
 			name: "pooler-refused", lane: stock,
-			does: "the server refuses the pooler's login, and clients keep trying",
-			expect: []expected{
-				{"PgBouncerNoServers", "warning", ofPool},
-				{"PgBouncerWaiting", "critical", ofPool},
-			},
+			does:   "the server refuses the pooler's login, and clients keep trying",
+			expect: []expected{{"PgBouncerNoServers", "warning", ofPool}},
 			do: func(ctx context.Context, s *scene, a *attempt) error {
 				a.heal(func(ctx context.Context) error { return s.stock.sql(ctx, "ALTER ROLE "+poolerRole+" LOGIN") })
 				err := s.stock.sql(ctx, "ALTER ROLE "+poolerRole+" NOLOGIN",

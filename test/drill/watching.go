@@ -115,6 +115,7 @@ func watchingDrills() []drill {
 // a server that dies meanwhile must be.
 func pairDrills() []drill {
 	down := []expected{{"PostgresDown", "critical", labels{"instance": "orders-3"}}}
+	often := []string{"PostgresCrashRestart"} // it is always the same server, and they follow each other within the hour
 	return []drill{
 		{
 			name: "prometheus-lost", lane: watching, short: true,
@@ -125,21 +126,21 @@ func pairDrills() []drill {
 		},
 		{
 			name: "sidecar-lost", lane: watching,
-			does: "one sidecar is gone, and then a server dies", expect: down,
+			does: "one sidecar is gone, and then a server dies", expect: down, follows: often,
 			do: func(ctx context.Context, s *scene, a *attempt) error {
 				return s.without(ctx, a, kill, s.mon.sidecars[0])
 			},
 		},
 		{
 			name: "replica-lost", lane: watching,
-			does: "a host with Prometheus and sidecar is gone, and then a server dies", expect: down,
+			does: "a host with Prometheus and sidecar is gone, and then a server dies", expect: down, follows: often,
 			do: func(ctx context.Context, s *scene, a *attempt) error {
 				return s.without(ctx, a, kill, s.mon.sidecars[1], s.mon.prometheus[1])
 			},
 		},
 		{
 			name: "replica-silent", lane: watching,
-			does: "a host with Prometheus and sidecar takes connections and answers nothing, and then a server dies", expect: down,
+			does: "a host with Prometheus and sidecar takes connections and answers nothing, and then a server dies", expect: down, follows: often,
 			do: func(ctx context.Context, s *scene, a *attempt) error {
 				return s.without(ctx, a, freeze, s.mon.sidecars[0], s.mon.prometheus[0])
 			},
