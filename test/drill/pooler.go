@@ -102,8 +102,8 @@ func poolerDrills() []drill {
 			does:   "almost as many clients are connected to the pooler as it takes",
 			expect: []expected{{"PgBouncerClientsNearMax", "warning", ofPooler(nil)}},
 			do: func(ctx context.Context, s *scene, a *attempt) error {
-				for range poolerClients * 9 / 10 { // some of the drills before may still be leaving
-					conn, err := pgx.Connect(ctx, s.pooler.DSN(pgtest.PoolerUser, "postgres"))
+				for range poolerClients * 9 / 10 {
+					conn, err := patient(ctx, s.pooler)
 					if err != nil {
 						return err
 					}
@@ -162,6 +162,19 @@ func (a *attempt) clients(ctx context.Context, p *pgtest.Pooler, n int, statemen
 				_ = pause(ctx, look) // the loop looks
 			}
 		})
+	}
+}
+
+// patient connects to a pooler. Clients of the drill before may still be leaving, and
+// it refuses more than it takes.
+func patient(ctx context.Context, p *pgtest.Pooler) (*pgx.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for {
+		conn, err := pgx.Connect(ctx, p.DSN(pgtest.PoolerUser, "postgres"))
+		if err == nil || pause(ctx, look) != nil {
+			return conn, err
+		}
 	}
 }
 
