@@ -196,7 +196,7 @@ SELECT s.name                                                              AS na
      , 1::double precision                                                 AS info
   FROM pg_catalog.pg_settings s
  WHERE s.name IN ('archive_mode', 'compute_query_id', 'huge_pages', 'password_encryption'
-                , 'synchronous_commit', 'track_functions', 'wal_level')
+                , 'ssl_min_protocol_version', 'synchronous_commit', 'track_functions', 'wal_level')
    AND s.source NOT IN ('client', 'database', 'user', 'database user')`}},
 	Labels: []string{"name", "setting"},
 	Metrics: []spec.Metric{

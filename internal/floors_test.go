@@ -26,14 +26,15 @@ var floors = map[string][]string{
 	"internal/catalog":   {"internal/spec"},
 	"internal/scrape":    {"internal/spec", "internal/postgres", "internal/page"},
 	"internal/backup":    {"internal/spec"},
-	"internal/config":    {"internal/spec", "internal/postgres", "internal/backup"},
+	"internal/readiness": {"internal/spec", "internal/page"},
+	"internal/config":    {"internal/spec", "internal/postgres", "internal/backup", "internal/readiness", "internal/page"},
 	"internal/pgbouncer": {"internal/spec", "internal/postgres"},
 	"internal/explain":   {"internal/spec", "internal/postgres"},
-	"internal/web":       {"internal/spec", "internal/postgres", "internal/pgbouncer", "internal/backup", "internal/page", "internal/scrape", "internal/explain", "internal/config"},
+	"internal/web":       {"internal/spec", "internal/postgres", "internal/pgbouncer", "internal/backup", "internal/page", "internal/scrape", "internal/explain", "internal/config", "internal/readiness"},
 	"internal/pgtest":    {},
 	"cmd/pgvigil": {
 		"collector", "internal/spec", "internal/postgres", "internal/page", "internal/scrape", "internal/config",
-		"internal/web", "internal/explain", "internal/catalog",
+		"internal/web", "internal/explain", "internal/catalog", "internal/readiness",
 	},
 
 	"internal/catalog/gen/all":     {"internal/catalog"},

@@ -33,6 +33,7 @@ type outside struct {
 // commands are all there are, in the order of --help.
 func commands() []command {
 	return []command{
+		{"check", "Judge a server by the four factors of production-ready PostgreSQL.", checkCommand},
 		{"explain", "Show the plan of a statement of pg_stat_statements, without executing it.", explainCommand},
 	}
 }

@@ -44,6 +44,10 @@ func main() {
 	if errors.As(err, &usage) {
 		os.Exit(2)
 	}
+	var verdict *verdictError
+	if errors.As(err, &verdict) {
+		os.Exit(3)
+	}
 	os.Exit(1)
 }
 

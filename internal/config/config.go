@@ -22,6 +22,8 @@ type File struct {
 	Targets []Target
 	// Backups are in the order of the file.
 	Backups []Backup
+	// Readiness is what servers are judged by.
+	Readiness Readiness
 	// Warnings are for the log: what works, and should not stay so.
 	Warnings []string
 }

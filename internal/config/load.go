@@ -49,6 +49,7 @@ func parse(path string, data []byte, flags []string) (File, error) {
 					backups = append(backups, d.backup(item))
 				}
 			},
+			"readiness": func(_ string, n *yaml.Node) { file.Readiness = d.readiness(n) },
 		})
 	}
 	file.Backups = d.backups(backups, file.Targets)

@@ -140,7 +140,7 @@ func TestLoadErrors(t *testing.T) {
 		"sslmode":     {`3: target "a": the connection string cannot be read: sslmode must be disable, allow, prefer, require, verify-ca or verify-full`},
 		"syntax":      {"4: not YAML: found unexpected end of stream; put values with special characters between single quotes"},
 		"unknown_key": {`3: unknown key "hots" in a target: it has the keys ` + targetKeys},
-		"unknown_top": {`1: unknown key "servers" in the file: it has the keys backups, targets`},
+		"unknown_top": {`1: unknown key "servers" in the file: it has the keys backups, readiness, targets`},
 	}
 	files, err := filepath.Glob("testdata/*.yml")
 	if err != nil || len(files) != len(tests)+2 { // and good.yml and pooler.yml; those of backups have a directory

@@ -74,3 +74,19 @@ func (f Family) openMetricsName() string {
 // help is the help text made valid UTF-8, for the same reason as label values:
 // PostgreSQL's own descriptions are among the texts.
 func (f Family) help() string { return strings.ToValidUTF8(f.Help, replacement) }
+
+// Each calls with the labels and the value of each sample, in their order on the page.
+func (f Family) Each(do func(labels map[string]string, v float64)) {
+	for _, c := range f.Columns {
+		for row, v := range c.Values {
+			if spec.IsAbsent(v) {
+				continue
+			}
+			labels := make(map[string]string, len(c.Labels.names))
+			for i, value := range c.Labels.values(row) {
+				labels[c.Labels.names[i]] = value
+			}
+			do(labels, v)
+		}
+	}
+}

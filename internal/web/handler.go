@@ -27,6 +27,7 @@ func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+probePath, s.probe)
 	mux.HandleFunc("GET "+explainPath, s.explain)
+	mux.HandleFunc("GET "+readinessPath, s.readinessReport)
 	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "healthy") })
 	mux.HandleFunc("GET /-/ready", s.ready)
 	mux.HandleFunc("POST /-/reload", s.reload)
@@ -118,7 +119,7 @@ func (s *Server) scrape(w http.ResponseWriter, r *http.Request, name string) ([]
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.timeout(r.Header))
 	defer cancel()
-	return l.scrape(ctx, selection), true
+	return s.addReadiness(l, selection, l.scrape(ctx, selection)), true
 }
 
 // The deadline of a scrape.

@@ -23,7 +23,7 @@ var (
 // Own returns the process's own metrics that are pgvigil's, for METRICS.md;
 // beside them /metrics shows go_* and process_* of client_golang.
 func Own() []spec.Series {
-	return []spec.Series{ownBuildInfo, ownReload, ownReloadTime}
+	return []spec.Series{ownBuildInfo, ownReload, ownReloadTime, ownReadiness, ownReadinessCount}
 }
 
 // process are the process's own metrics, appended to /metrics.

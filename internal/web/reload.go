@@ -20,6 +20,7 @@ func (s *Server) load() error {
 			return err
 		}
 	}
+	s.readiness.Store(&file.Readiness)
 	s.pool.set(file.Targets, file.Backups)
 	s.process.loaded(nil)
 	for _, warning := range file.Warnings {

@@ -69,10 +69,13 @@ type Server struct {
 	pool    *pool
 	process *process
 	landing *template.Template
-	gzips   sync.Pool  // of *gzip.Writer
-	buffers sync.Pool  // of *bufio.Writer
-	loading sync.Mutex // one reload at a time
+	report  *template.Template // of readiness
+	gzips   sync.Pool          // of *gzip.Writer
+	buffers sync.Pool          // of *bufio.Writer
+	loading sync.Mutex         // one reload at a time
 	leaving atomic.Bool
+
+	readiness atomic.Pointer[config.Readiness] // of the configuration that runs
 }
 
 // New returns a server that has read its configuration and not yet connected to
@@ -94,11 +97,15 @@ func New(ctx context.Context, opt Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the landing page: %w", err)
 	}
+	report, err := newReportTemplate()
+	if err != nil {
+		return nil, fmt.Errorf("read the page of readiness: %w", err)
+	}
 	process, err := newProcess()
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{opt: opt, leave: leaveTimeout, process: process, landing: landing}
+	s := &Server{opt: opt, leave: leaveTimeout, process: process, landing: landing, report: report}
 	// Engines outlive ctx until Close, so that requests under way can end.
 	s.pool = newPool(context.WithoutCancel(ctx), opt.Watch, opt.Logger, opt.Main)
 	if err := s.load(); err != nil {
@@ -115,8 +122,8 @@ func CheckMetricsPath(p string) error {
 	switch {
 	case !strings.HasPrefix(p, "/") || path.Clean(p) != p || strings.ContainsAny(p, "{}?#% \t\n"):
 		return fmt.Errorf("%q is not a path: write it like %s", p, DefaultMetricsPath)
-	case p == probePath || p == explainPath || strings.HasPrefix(p, healthPrefix) || p+"/" == healthPrefix:
-		return fmt.Errorf("%q is taken: choose a path other than %s, %s and those below %s", p, probePath, explainPath, healthPrefix)
+	case p == probePath || p == explainPath || p == readinessPath || strings.HasPrefix(p, healthPrefix) || p+"/" == healthPrefix:
+		return fmt.Errorf("%q is taken: choose a path other than %s, %s, %s and those below %s", p, probePath, explainPath, readinessPath, healthPrefix)
 	}
 	return nil
 }

@@ -24,6 +24,7 @@ type target struct {
 	config.Target
 	backups []config.Backup // with a page in common; none for a server or pooler
 	enabled map[string]bool // collectors, by flag
+	judged  judged          // the last report on a server
 
 	// The pool's lock guards these.
 	source source    // nil until somebody asks
