@@ -68,9 +68,10 @@ lint: tools ## gofmt, go mod tidy, go vet, staticcheck, jsonnetfmt, jsonnet-lint
 	@$(JSONNETFMT) --test $(SONNETS) || { echo "mixin is not formatted: $(JSONNETFMT) -i FILE"; exit 1; }
 	@$(TOOLS)/jsonnet-lint $(SONNETS)
 
-generate: ## Write collector/all.go, METRICS.md, and what mixin/ renders: alerts/, dashboards/, docs/alerts.md
+generate: ## Write collector/all.go, METRICS.md, docs/readiness.md, and what mixin/ renders: alerts/, dashboards/, docs/alerts.md
 	$(GO) run ./internal/catalog/gen/all collector
 	$(GO) run ./internal/catalog/gen/metrics METRICS.md
+	$(GO) run ./internal/readiness/gen docs/readiness.md
 	rm -rf bin/mixin
 	$$(tools/install.sh jsonnet)/jsonnet -S -c -m bin/mixin --ext-code 'config={}' mixin/rendered.jsonnet >/dev/null
 	rm -rf alerts dashboards && cp -R bin/mixin/. . && rm -rf bin/mixin

@@ -38,6 +38,7 @@ var floors = map[string][]string{
 	},
 
 	"internal/catalog/gen/all":     {"internal/catalog"},
+	"internal/readiness/gen":       {"internal/readiness"},
 	"internal/catalog/gen/metrics": {"collector", "internal/catalog", "internal/scrape", "internal/web"},
 	"test/report":                  {"internal/spec"},
 	"test/exporter":                {},
@@ -49,6 +50,7 @@ var floors = map[string][]string{
 	"test/bench":                   nil, // measures all of it
 	"test/bloat":                   {"collector", "internal/spec", "internal/pgtest"},
 	"test/walk":                    {},
+	"test/pages":                   {},
 	"test/soak":                    {"collector", "internal/spec", "internal/pgtest", "test/exporter"},
 }
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what tests run beside the PostgreSQL servers: PgBouncer, pgBackRest, Barman, Prometheus, Alertmanager and PostgreSQL 15's
-# client programs, as packages of Debian or Ubuntu. Does nothing, and needs no network, when they are there already.
+# Installs what tests run beside the PostgreSQL servers: PgBouncer, pgBackRest, Barman, Prometheus, Alertmanager, Chromium and
+# PostgreSQL 15's client programs, as packages of Debian or Ubuntu. Does nothing, and needs no network, when they are there already.
 #
 # Where it cannot (another system, not root, no network) it says what to install and succeeds: the tests that need a
 # missing tool are skipped. In CI they fail, and so does this script where it should have worked.
@@ -19,6 +19,7 @@ missing() {
 	command -v barman >/dev/null || echo barman
 	command -v prometheus >/dev/null || echo prometheus
 	command -v prometheus-alertmanager >/dev/null || command -v alertmanager >/dev/null || echo prometheus-alertmanager
+	command -v chromium >/dev/null || echo chromium
 	[ -x /usr/lib/postgresql/$client/bin/pg_basebackup ] || echo postgresql-client-$client
 }
 

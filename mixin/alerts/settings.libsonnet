@@ -1,4 +1,4 @@
-// Encryption, and settings that change.
+// Encryption, settings that change, and what makes a server less ready for production.
 {
   PostgresTlsCertExpiring: {
     group: 'settings',
@@ -61,5 +61,29 @@
       |||
         max by (%(by)s) (max_over_time(pg_settings_pending_restart{%(sel)s}[%(15m)s])) > 0
       ||| % l,
+  },
+
+  PostgresReadinessWorse: {
+    group: 'settings',
+    summary: 'A readiness check no longer passes.',
+    description: |||
+      The check {{ $labels.check }} of {{ $labels.instance }} (factor: {{ $labels.factor }}) is worse than within the last
+      day. The page /readiness of its exporter and pgvigil check say what was found, why it matters and what to do.
+    |||,
+    dashboard: 'readiness',
+    // Where it passed, or somebody had accepted it, and now warns or fails; or where it only warned and now fails. After a
+    // day it is how the server is.
+    expr(l)::
+      local now(verdicts) = 'max by (%s, factor, check) (last_over_time(pg_readiness_check{%s, verdict=~"%s"}[%s]))' % [l.by, l.sel, verdicts, l['3m']];
+      local before(verdicts) = 'max by (%s, factor, check) (max_over_time(pg_readiness_check{%s, verdict=~"%s"}[%s]))' % [l.by, l.sel, verdicts, l['1d']];
+      |||
+        %(bad)s
+        and on (%(by)s, factor, check)
+        %(good)s
+        or on (%(by)s, factor, check)
+        %(worst)s
+        and on (%(by)s, factor, check)
+        %(middling)s
+      ||| % (l { bad: now('warn|fail'), good: before('pass|accepted'), worst: now('fail'), middling: before('warn') }),
   },
 }

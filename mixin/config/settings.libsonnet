@@ -15,4 +15,8 @@
   PostgresSettingsChanged: { info: { keep: '1h' } },
   // Who changes a setting that wants a restart usually has a window for it; a day later it has been forgotten.
   PostgresRestartPending: { info: { 'for': '24h' } },
+
+  // Most faults that a check sees have an alert of their own, which comes first; this one is for what has none. An hour
+  // leaves out what comes and goes, such as a lag, or a standby that is built anew.
+  PostgresReadinessWorse: { info: { 'for': '1h' } },
 }

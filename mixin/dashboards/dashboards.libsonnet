@@ -13,6 +13,7 @@ local board = import '../lib/board.libsonnet';
     queries: import 'queries.libsonnet',
     wal: import 'wal.libsonnet',
     poolers: import 'poolers.libsonnet',
+    readiness: import 'readiness.libsonnet',
     exporter: import 'exporter.libsonnet',
   },
 

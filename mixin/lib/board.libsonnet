@@ -78,6 +78,8 @@ local promql = import 'promql.libsonnet';
 
   // values maps numbers to words and colours: values([[0, 'down', 'red'], [1, 'up', 'green']]).
   values(list):: [{ type: 'value', options: { ['%g' % v[0]]: { text: v[1], color: v[2], index: 0 } for v in list } }],
+  // named shows texts as others: named([['security', 'Provisioning and security']]).
+  named(list):: [{ type: 'value', options: { [v[0]]: { text: v[1], index: 0 } for v in list } }],
   // words colours texts: words([['critical', 'red']]).
   words(list):: [{ type: 'value', options: { [v[0]]: { text: v[0], color: v[1], index: 0 } for v in list } }],
 

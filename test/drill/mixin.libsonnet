@@ -54,6 +54,7 @@ local MiB = 1024 * 1024;
       PostgresBackupLookFailing+: { warning+: { age: '10m', 'for': '10m' } },
       PostgresChecksumFailure+: { critical+: { keep: '10m' }, warning+: { keep: '10m' } },
       PostgresSettingsChanged: { info: { keep: '10m' } },
+      PostgresReadinessWorse: { info: { 'for': '15m' } },
       PgBouncerPaused: { info: { 'for': '15m' } },
     },
   },

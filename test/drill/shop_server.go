@@ -35,6 +35,14 @@ func serverDrills() []solo {
 			return certify(ctx, m, time.Now().AddDate(0, 0, 1))
 		}},
 		{drill{
+			name: "less-ready", lane: shop,
+			does:   "synchronous_commit is switched off and stays so",
+			expect: []expected{{"PostgresReadinessWorse", "info", labels{"instance": "shop-1", "check": "wal_safe"}}},
+			within: 2 * time.Minute,
+		}, func(ctx context.Context, m *member, a *attempt) error {
+			return a.change(ctx, m, "synchronous_commit = 'off'")
+		}},
+		{drill{
 			name: "subscription-conflict", lane: stock,
 			does: "a subscription gets a row whose key is there already",
 			expect: []expected{
