@@ -74,7 +74,7 @@
     // Where it passed, or somebody had accepted it, and now warns or fails; or where it only warned and now fails. After a
     // day it is how the server is.
     expr(l)::
-      local now(verdicts) = 'max by (%s, factor, check) (last_over_time(pg_readiness_check{%s, verdict=~"%s"}[%s]))' % [l.by, l.sel, verdicts, l['3m']];
+      local now(verdicts) = 'max by (%s, factor, check) (last_over_time(pg_readiness_check{%s, verdict=~"%s"}[%s])) == 1' % [l.by, l.sel, verdicts, l['3m']];
       local before(verdicts) = 'max by (%s, factor, check) (max_over_time(pg_readiness_check{%s, verdict=~"%s"}[%s]))' % [l.by, l.sel, verdicts, l['1d']];
       |||
         %(bad)s
