@@ -28,6 +28,7 @@ func Labels() map[string]string {
 		"name":                "name of the setting, as in pg_settings, or of the cache, as in pg_stat_slru since 17; of a pooler: the database as clients ask for it",
 		"query":               "text of the query, normalised, on one line",
 		"queryid":             "queryid of pg_stat_statements; other for the folded rest",
+		"network":             "network that a session comes from: the /24 or /64 of its address; other for the rest",
 		"object":              "object of pg_stat_io: relation, temp relation or wal",
 		"phase":               "phase of a command that reports its progress; empty where it is hidden",
 		"relname":             "name of the table; other for the folded rest; empty where it cannot be known",

@@ -148,13 +148,16 @@ func settingUnit(unit string) (factor float64, suffix string) {
 // SettingsState answers whether the configuration has changed, or has not yet
 // come into force. The fingerprint covers what differs from PostgreSQL's defaults.
 // It leaves out what a cluster manager changes with the server's role, and what
-// ALTER ROLE or ALTER DATABASE sets for our own login.
+// ALTER ROLE or ALTER DATABASE sets for our own login. That none waits only a role can
+// tell that may read all settings; to others some are hidden.
 var SettingsState = spec.Collector{
 	Name: "settings_state", Of: "settings", About: "Settings waiting for a restart, and a number that changes with any setting.",
 	Scope: spec.PerServer,
 	Cost:  spec.Cost{Timeout: 2 * time.Second, Every: 5 * time.Minute, MaxSeries: 2, Locks: "none"},
 	Queries: []spec.Query{{SQL: `
-SELECT count(*) FILTER (WHERE s.pending_restart)::double precision         AS pending_restart
+SELECT CASE WHEN bool_or(s.pending_restart) OR pg_catalog.pg_has_role('pg_read_all_settings', 'USAGE')
+            THEN count(*) FILTER (WHERE s.pending_restart) END::double precision
+                                                                           AS pending_restart
      , (pg_catalog.hashtextextended(
            coalesce(pg_catalog.string_agg(s.name || '=' || s.value, pg_catalog.chr(10) ORDER BY s.name COLLATE "C")
                     FILTER (WHERE s.value IS DISTINCT FROM s.boot_val AND s.counted), ''), 0)
@@ -180,7 +183,7 @@ SELECT count(*) FILTER (WHERE s.pending_restart)::double precision         AS pe
                                 , 'synchronized_standby_slots', 'synchronous_standby_names') AS counted
           FROM pg_catalog.pg_settings p) s`}},
 	Metrics: []spec.Metric{
-		{Name: "pending_restart", Type: spec.Gauge, Help: "Settings that have been changed in the configuration and wait for a restart."},
+		{Name: "pending_restart", Type: spec.Gauge, Help: "Settings that have been changed in the configuration and wait for a restart, absent where the role sees none and may not read all."},
 		{Name: "fingerprint", Type: spec.Gauge, Help: "Number that changes when a setting changes, other than those that follow the server's role."},
 	},
 }
@@ -195,7 +198,7 @@ SELECT s.name                                                              AS na
      , s.setting                                                           AS setting
      , 1::double precision                                                 AS info
   FROM pg_catalog.pg_settings s
- WHERE s.name IN ('archive_mode', 'compute_query_id', 'huge_pages', 'password_encryption'
+ WHERE s.name IN ('archive_mode', 'compute_query_id', 'huge_pages', 'password_encryption', 'pgaudit.log'
                 , 'ssl_min_protocol_version', 'synchronous_commit', 'track_functions', 'wal_level')
    AND s.source NOT IN ('client', 'database', 'user', 'database user')`}},
 	Labels: []string{"name", "setting"},

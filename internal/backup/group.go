@@ -26,6 +26,29 @@ func (g Group) Archived(a Archived) {
 	}
 }
 
+// Looked reports whether each source has been looked at, once at least.
+func (g Group) Looked() bool {
+	for _, w := range g {
+		select {
+		case <-w.first:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// Await waits for the first look at each source, or until ctx ends.
+func (g Group) Await(ctx context.Context) {
+	for _, w := range g {
+		select {
+		case <-w.first:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // Close ends all sources at once, and waits for them.
 func (g Group) Close() {
 	for _, w := range g {

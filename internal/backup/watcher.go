@@ -36,7 +36,8 @@ type Watcher struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	looks  sync.WaitGroup
-	runner *runner // of the look that is under way
+	runner *runner       // of the look that is under way
+	first  chan struct{} // closed when the first look is done
 
 	mu       sync.Mutex
 	closed   bool
@@ -52,7 +53,7 @@ func New(ctx context.Context, c Config, logger log.Logger) *Watcher {
 	w := &Watcher{
 		config: c, read: c.Kind.reader(), ctx: ctx, cancel: cancel,
 		logger: log.With(logger, "source", string(c.Kind), "stanza", c.Stanza),
-		runner: newRunner(c, os.Environ()),
+		runner: newRunner(c, os.Environ()), first: make(chan struct{}),
 		memory: newMemory(),
 	}
 	w.mu.Lock()
@@ -135,6 +136,11 @@ func (w *Watcher) look(began time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.busy = false
+	select {
+	case <-w.first:
+	default:
+		defer close(w.first)
+	}
 	if w.ctx.Err() != nil {
 		return // whatever it is, we made it
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -41,6 +42,60 @@ func Program(t testing.TB, name string) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// Run runs a program to its end as the user of the servers, with a text as its standard input and without the variables
+// of whoever runs the tests, and returns what it printed.
+func Run(t testing.TB, stdin string, argv ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), toolTimeout)
+	defer cancel()
+	cmd := command(ctx, argv)
+	cmd.Stdin = strings.NewReader(stdin)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("run %s: %v:\n%s", filepath.Base(argv[0]), err, out)
+	}
+	return string(out)
+}
+
+// MakeDir makes a directory for a server that a test makes by itself: the user of the servers may write into it. It ends
+// with the test.
+func MakeDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "pgtest-")
+	if err == nil {
+		t.Cleanup(func() {
+			if err := os.RemoveAll(dir); err != nil {
+				t.Error(err)
+			}
+		})
+		err = makeDir(dir)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// BinDir is where the programs of a major are. Without the major the test is skipped, and in CI it fails.
+func BinDir(t testing.TB, major int) string {
+	t.Helper()
+	postgres, err := find(t, major).program(major, "postgres")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Dir(postgres)
+}
+
+// FreePort picks a port that was free a moment ago.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	port, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
 }
 
 // command is a program that runs as the user of the servers, in a process group of its own that ends with ctx, whole.

@@ -61,6 +61,17 @@ type Options struct {
 	// Dir is made and used as the server's directory, and stays after Stop for a later Start with the same Dir. Without
 	// it the directory is temporary.
 	Dir string
+	// Made says that Dir/data holds a server that somebody else has made, configured whole. It is run as it is, and
+	// the other options mean nothing.
+	Made *Made
+}
+
+// Made says how a server is reached that somebody else has made.
+type Made struct {
+	// Port is the one that it listens at.
+	Port int
+	// DSN is the URL of a database for a user, as Server.DSN.
+	DSN func(user, database string) string
 }
 
 // A Server is a running PostgreSQL. Its methods may be called concurrently.
@@ -109,12 +120,9 @@ func (s *Server) start(ctx context.Context) error {
 	if err := s.makeDir(); err != nil {
 		return err
 	}
-	if _, err := os.Stat(s.file("PG_VERSION")); err != nil {
-		if err := s.makeData(ctx); err != nil {
-			return err
-		}
-	}
-	if err := s.configure(); err != nil {
+	if s.opt.Made != nil {
+		s.port = s.opt.Made.Port
+	} else if err := s.fill(ctx); err != nil {
 		return err
 	}
 	if s.opt.StandbyOf != nil {
@@ -134,6 +142,16 @@ func (s *Server) start(ctx context.Context) error {
 		return s.awaitStreaming(ctx)
 	}
 	return nil
+}
+
+// fill makes the data directory, if it is not there, and its files that do not change while it is in use.
+func (s *Server) fill(ctx context.Context) error {
+	if _, err := os.Stat(s.file("PG_VERSION")); err != nil {
+		if err := s.makeData(ctx); err != nil {
+			return err
+		}
+	}
+	return s.configure()
 }
 
 func (s *Server) makeDir() (err error) {
@@ -193,8 +211,10 @@ func (s *Server) launch(ctx context.Context) error {
 }
 
 func (s *Server) run(ctx context.Context) error {
-	if err := writeFile(s.file(confName), s.conf()); err != nil {
-		return err
+	if s.opt.Made == nil {
+		if err := writeFile(s.file(confName), s.conf()); err != nil {
+			return err
+		}
 	}
 	postgres, err := s.bin.program(s.Major, "postgres")
 	if err != nil {
@@ -311,6 +331,9 @@ func (s *Server) Dir() string { return s.file("") }
 
 // DSN is the URL of a database for a user: Superuser, Monitor, Nobody, or one that a test has created.
 func (s *Server) DSN(user, database string) string {
+	if s.opt.Made != nil {
+		return s.opt.Made.DSN(user, database)
+	}
 	params := url.Values{"sslmode": {"disable"}}
 	if s.opt.TLS {
 		params = url.Values{"sslmode": {"verify-full"}, "sslrootcert": {s.CertFile()}}

@@ -1,6 +1,8 @@
 package readiness
 
 import (
+	"slices"
+
 	"github.com/pgvigil/pgvigil/internal/spec"
 )
 
@@ -16,7 +18,7 @@ func availability() []Check {
 				n, ok := f.Value("pg_stat_replication_standbys")
 				switch {
 				case !ok:
-					return unknown("standbys are not counted")
+					return unknown("%s", hiddenStandbys)
 				case n == 0:
 					return fail("no standby is connected")
 				case n < l["standbys"]:
@@ -29,18 +31,20 @@ func availability() []Check {
 			Name: "standbys_streaming", Factor: Availability, Question: "Do all standbys stream?", On: spec.Primary,
 			Why:    "One that catches up or stands still cannot take over without loss.",
 			Remedy: "SELECT * FROM pg_stat_replication; and the log of the standby",
-			Source: "pg_stat_replication", From: []string{"stat_replication"},
+			Source: "pg_stat_replication", From: []string{"stat_replication_state", "stat_replication_sync"},
 			Judge: func(f *Facts, _ Limits) Finding {
 				late, all := 0.0, 0.0
-				for _, s := range f.All("pg_stat_replication_senders", "state!=", "backup") {
+				for _, s := range f.All("pg_stat_replication_senders", "state!=", "backup", "state!=", "startup") {
 					all += s.Value
 					if s.Labels["state"] != "streaming" {
 						late += s.Value
 					}
 				}
-				switch {
+				switch _, shown := f.Value("pg_stat_replication_standbys"); {
+				case !shown:
+					return unknown("%s", hiddenStandbys)
 				case all == 0:
-					return unknown("nothing is connected to stream")
+					return unknown("nothing is connected that could stream")
 				case late > 0:
 					return fail("%.0f of %.0f senders do not stream", late, all)
 				}
@@ -53,15 +57,17 @@ func availability() []Check {
 			Remedy: "bring the standby back, or name one more in synchronous_standby_names with ANY 1 (a, b)",
 			Source: "pg_stat_replication, setting synchronous_standby_names", From: []string{"stat_replication_sync"},
 			Judge: func(f *Facts, _ Limits) Finding {
-				have, _ := f.Value("pg_stat_replication_sync_standbys")
+				have, shown := f.Value("pg_stat_replication_sync_standbys")
 				want, ok := f.Value("pg_stat_replication_sync_standbys_wanted")
 				switch {
 				case !ok:
-					return unknown("how many are demanded is not known")
-				case have < want:
-					return fail("%.0f of %.0f synchronous standbys are there", have, want)
+					return unknown("synchronous_standby_names is not shown")
 				case want == 0:
 					return pass("commits wait for no standby; the last of them may be lost with the primary")
+				case !shown:
+					return unknown("%s", hiddenStandbys)
+				case have < want:
+					return fail("%.0f of %.0f synchronous standbys are there", have, want)
 				}
 				return pass("%.0f of %.0f synchronous standbys are there", have, want)
 			},
@@ -70,10 +76,12 @@ func availability() []Check {
 			Name: "standby_lag", Factor: Availability, Question: "Are standbys close behind?", On: spec.Primary,
 			Why:    "What a standby has not received is lost with the primary.",
 			Remedy: "look for a slow network or disk, long queries on the standby, or a burst of writes",
-			Source: "pg_stat_replication", From: []string{"stat_replication"},
+			Source: "pg_stat_replication", From: []string{"stat_replication", "stat_replication_sync"},
 			Judge: func(f *Facts, l Limits) Finding {
-				lag, ok := f.Max("pg_stat_replication_flush_lag_bytes")
-				switch {
+				lag, ok := f.Max("pg_stat_replication_flush_lag_bytes", "slot_type", "physical")
+				switch _, shown := f.Value("pg_stat_replication_standbys"); {
+				case !shown:
+					return unknown("%s", hiddenStandbys)
 				case !ok:
 					return unknown("nothing is connected whose lag could be measured")
 				case lag > l["lag_mib"]*(1<<20):
@@ -105,12 +113,14 @@ func availability() []Check {
 			Source: "pg_stat_wal_receiver", From: []string{"standby"},
 			Judge: func(f *Facts, _ Limits) Finding {
 				connected, ok := f.Value("pg_standby_receiver_connected")
-				configured, _ := f.Value("pg_standby_streaming_configured")
+				configured, known := f.Value("pg_standby_streaming_configured")
 				switch {
 				case !ok:
-					return unknown("the receiver is not shown")
+					return unknown("the receiver is hidden: %s", monitorGrant)
 				case connected == 1:
 					return pass("it streams")
+				case !known:
+					return unknown("there is no receiver, and whether there should be is hidden: %s", monitorGrant)
 				case configured == 0:
 					return warn("it is fed by the archive alone")
 				}
@@ -121,10 +131,13 @@ func availability() []Check {
 			Name: "standby_elsewhere", Factor: Availability, Question: "Is a standby in another location?", On: spec.Primary,
 			Why:    "A fire or a lost network takes all servers of one place.",
 			Remedy: "make a standby elsewhere; readiness.remote_standby is a regular expression of its application_name or address",
-			Source: "pg_stat_replication, and the configuration", From: []string{"stat_replication"},
+			Source: "pg_stat_replication, and the configuration", From: []string{"stat_replication_state", "stat_replication_sync"},
 			Judge: func(f *Facts, _ Limits) Finding {
 				if f.Remote == nil {
 					return unknown("readiness.remote_standby does not say by what application_name or address to know it")
+				}
+				if _, shown := f.Value("pg_stat_replication_standbys"); !shown {
+					return unknown("%s", hiddenStandbys)
 				}
 				for _, s := range f.All("pg_stat_replication_senders", "state", "streaming") {
 					if f.Remote.MatchString(s.Labels["application_name"]) || f.Remote.MatchString(s.Labels["client_addr"]) {
@@ -170,15 +183,19 @@ func availability() []Check {
 			Name: "archiving_works", Factor: Availability, Question: "Does archiving work?", On: spec.Primary,
 			Why:    "While it fails nothing new can be restored, and pg_wal grows until the disk is full.",
 			Remedy: "SELECT * FROM pg_stat_archiver; and the server's log has what the command said",
-			Source: "pg_stat_archiver", From: []string{"stat_archiver"},
-			Judge: func(f *Facts, _ Limits) Finding {
+			Source: "pg_stat_archiver", From: []string{"stat_archiver", "stat_archiver_backlog"},
+			Judge: func(f *Facts, l Limits) Finding {
 				failing, ok := f.Value("pg_stat_archiver_failing")
+				configured, _ := f.Value("pg_stat_archiver_configured")
 				_, succeeded := f.Value("pg_stat_archiver_last_archived_timestamp_seconds")
-				switch {
-				case !ok:
+				oldest, waits := f.Min("pg_stat_archiver_oldest_ready_timestamp_seconds")
+				switch waited := f.since(oldest); {
+				case !ok || configured == 0:
 					return unknown("this server does not archive")
 				case failing == 1:
 					return fail("the last attempt failed")
+				case waits && waited > minutes(l["archive_minutes"]):
+					return fail("a file has waited for %.0f minutes", waited.Minutes())
 				case !succeeded:
 					return unknown("nothing has been archived yet")
 				}
@@ -191,15 +208,16 @@ func availability() []Check {
 			Remedy: "pgBackRest, Barman, WAL-G or a job that tells of itself; name it under backups: in the configuration",
 			Source: "backup tools", From: nil,
 			Judge: func(f *Facts, _ Limits) Finding {
-				good := f.All("pg_backup_repository_last_good_timestamp_seconds")
-				known := f.All("pg_backup_look_success")
-				switch {
+				good, failing := f.Backups("pg_backup_repository_last_good_timestamp_seconds")
+				switch known := f.All("pg_backup_look_success"); {
 				case len(good) > 0:
 					return pass("%d repositories have one", len(good))
-				case len(known) > 0:
-					return fail("none of the backups that are known is good")
+				case len(known) == 0:
+					return unknown("%s", f.noBackups())
+				case len(failing) > 0 || !slices.ContainsFunc(known, func(s Sample) bool { return s.Value == 1 }):
+					return unknown("%s", failedLook)
 				}
-				return unknown("no source of backups is configured for this page: backups in the configuration file")
+				return fail("none of the backups that are known is good")
 			},
 		},
 		{
@@ -208,16 +226,22 @@ func availability() []Check {
 			Remedy: "run the backup by hand, and look why its job did not",
 			Source: "backup tools", From: nil,
 			Judge: func(f *Facts, l Limits) Finding {
-				age, ok := f.Age("pg_backup_repository_last_good_timestamp_seconds")
-				switch {
+				good, failing := f.Backups("pg_backup_repository_last_good_timestamp_seconds")
+				latest, ok := most(good)
+				switch age := f.since(latest); {
+				case !ok && len(failing) > 0:
+					return unknown("%s", failedLook)
+				case !ok && len(f.All("pg_backup_look_success")) == 0:
+					return unknown("%s", f.noBackups())
 				case !ok:
 					return unknown("no good backup is known")
 				case age > 2*hours(l["backup_age_hours"]):
 					return fail("it ended %.0f hours ago", age.Hours())
 				case age > hours(l["backup_age_hours"]):
 					return warn("it ended %.0f hours ago", age.Hours())
+				default:
+					return pass("it ended %.1f hours ago", age.Hours())
 				}
-				return pass("it ended %.1f hours ago", age.Hours())
 			},
 		},
 		{
@@ -226,9 +250,12 @@ func availability() []Check {
 			Remedy: "keep more backups and their WAL: repo1-retention-full, RETENTION_POLICY and their like",
 			Source: "backup tools", From: nil,
 			Judge: func(f *Facts, l Limits) Finding {
-				window, ok := f.Max("pg_backup_repository_recovery_window_seconds")
+				windows, failing := f.Backups("pg_backup_repository_recovery_window_seconds")
+				window, ok := most(windows)
 				have := window / day.Seconds()
 				switch {
+				case !ok && len(failing) > 0:
+					return unknown("%s", failedLook)
 				case !ok:
 					return unknown("no recovery window is proven")
 				case have < l["recovery_days_least"]:
@@ -245,14 +272,17 @@ func availability() []Check {
 			Remedy: "restore into a scratch server by a job that writes a proof: docs/backups.md has a script",
 			Source: "file of a restore test", From: nil,
 			Judge: func(f *Facts, l Limits) Finding {
-				age, ok := f.Age("pg_backup_restore_proven_timestamp_seconds")
-				switch {
+				latest, ok := f.Max("pg_backup_restore_proven_timestamp_seconds")
+				switch age := f.since(latest); {
+				case !ok && len(f.All("pg_backup_look_success")) == 0:
+					return unknown("%s", f.noBackups())
 				case !ok:
-					return warn("nothing tells of a restore that was tested")
+					return warn("no source of backups tells of a restore that was tested")
 				case age > days(l["restore_days"]):
 					return warn("the last was %.0f days ago", age.Hours()/24)
+				default:
+					return pass("the last was %.0f days ago", age.Hours()/24)
 				}
-				return pass("the last was %.0f days ago", age.Hours()/24)
 			},
 		},
 		{
@@ -291,7 +321,7 @@ func availability() []Check {
 			Name: "slots_bounded", Factor: Availability, Question: "Is the WAL bounded that slots may keep?", On: spec.Primary,
 			Why:    "A consumer that does not come back makes a slot keep WAL until the disk is full.",
 			Remedy: "ALTER SYSTEM SET max_slot_wal_keep_size = '64GB'; SELECT pg_reload_conf()",
-			Source: "setting max_slot_wal_keep_size", From: []string{"settings"},
+			Source: "setting max_slot_wal_keep_size, pg_replication_slots", From: []string{"settings", "replication_slots"},
 			Judge: func(f *Facts, _ Limits) Finding {
 				bound, ok := f.Value("pg_settings_max_slot_wal_keep_size_bytes")
 				slots := len(f.All("pg_replication_slots_active"))
@@ -310,10 +340,10 @@ func availability() []Check {
 			Name: "slots_used", Factor: Availability, Question: "Is every slot in use?", On: spec.Primary,
 			Why:    "A slot that nobody reads keeps WAL, and dead rows; a lost one has a consumer that must be built anew.",
 			Remedy: "SELECT slot_name, active, wal_status FROM pg_replication_slots; then SELECT pg_drop_replication_slot('name') for those that are left over",
-			Source: "pg_replication_slots", From: []string{"replication_slots"},
+			Source: "pg_replication_slots", From: []string{"replication_slots", "replication_slots_status"},
 			Judge: func(f *Facts, _ Limits) Finding {
-				idle := 0
-				for _, s := range f.All("pg_replication_slots_active") {
+				idle, slots := 0, f.All("pg_replication_slots_active")
+				for _, s := range slots {
 					if s.Value == 0 {
 						idle++
 					}
@@ -324,6 +354,8 @@ func availability() []Check {
 					return fail("%d slots are lost", lost)
 				case idle > 0:
 					return warn("%d slots are not in use", idle)
+				case len(slots) == 0:
+					return pass("there is no slot")
 				}
 				return pass("every slot is in use")
 			},
@@ -342,11 +374,28 @@ func availability() []Check {
 						return fail("%s is off", name)
 					}
 				}
-				if word, _ := f.Word("synchronous_commit"); word == "off" {
+				switch word, ok := f.Word("synchronous_commit"); {
+				case !ok:
+					return unknown("synchronous_commit is not shown")
+				case word == "off":
 					return warn("synchronous_commit is off")
 				}
 				return pass("it does")
 			},
 		},
 	}
+}
+
+// Why something is not known.
+const (
+	hiddenStandbys = "what standbys do is hidden: " + monitorGrant
+	failedLook     = "the last look at a backup tool failed: the log of pgvigil says why"
+)
+
+// noBackups says why nothing is known of backups.
+func (f *Facts) noBackups() string {
+	if f.sight("backup_look").seen {
+		return "the first look at the backups is not done yet"
+	}
+	return "no source of backups is configured for this page: backups in the configuration file"
 }

@@ -23,9 +23,9 @@ type Facts struct {
 	// Networks are those that sessions may come from; none where nobody has said.
 	Networks []netip.Prefix
 
-	families map[string]page.Family
-	samples  map[string][]Sample // of the families that were asked for
-	grants   map[string]string   // what would let a collector run, by its name
+	families   map[string]page.Family
+	samples    map[string][]Sample       // of the families that were asked for
+	collectors map[string]spec.Collector // by name
 }
 
 // Sample is one series of the page.
@@ -34,15 +34,14 @@ type Sample struct {
 	Value  float64
 }
 
-// Read takes the facts out of a page. Collectors are asked for the grants that they
-// want.
+// Read takes the facts out of a page. Collectors are those that it is made by.
 func Read(now time.Time, families []page.Family, collectors []spec.Collector) *Facts {
-	f := &Facts{Now: now, families: map[string]page.Family{}, samples: map[string][]Sample{}, grants: map[string]string{}}
+	f := &Facts{Now: now, families: map[string]page.Family{}, samples: map[string][]Sample{}, collectors: map[string]spec.Collector{}}
 	for _, family := range families {
 		f.families[family.Name] = family
 	}
 	for _, c := range collectors {
-		f.grants[c.Name] = c.Needs.Grant
+		f.collectors[c.Name] = c
 	}
 	if standby, ok := f.Value("pg_replication_is_replica"); ok {
 		f.Role = spec.Primary
@@ -118,14 +117,8 @@ func (f *Facts) Sum(metric string, labels ...string) (sum float64, ok bool) {
 }
 
 // Max is the largest of the samples.
-func (f *Facts) Max(metric string, labels ...string) (most float64, ok bool) {
-	for _, s := range f.All(metric, labels...) {
-		if !ok || s.Value > most {
-			most = s.Value
-		}
-		ok = true
-	}
-	return most, ok
+func (f *Facts) Max(metric string, labels ...string) (float64, bool) {
+	return most(f.All(metric, labels...))
 }
 
 // Min is the smallest of the samples.
@@ -148,53 +141,161 @@ func (f *Facts) Word(setting string) (string, bool) {
 	return all[0].Labels["setting"], true
 }
 
-// Age is the time since a timestamp, the latest of several.
-func (f *Facts) Age(metric string, labels ...string) (time.Duration, bool) {
-	at, ok := f.Max(metric, labels...)
-	if !ok {
-		return 0, false
+// Backups are the samples of a metric of backups whose tool could be asked when it was
+// last looked at; failing names the tools of the others.
+func (f *Facts) Backups(metric string) (good []Sample, failing []string) {
+	looks := f.By("pg_backup_look_success", "tool", "stanza")
+	for _, s := range f.All(metric) {
+		if at := s.key([]string{"tool", "stanza"}); looks[at] == 1 {
+			good = append(good, s)
+		} else if !slices.Contains(failing, s.Labels["tool"]) {
+			failing = append(failing, s.Labels["tool"])
+		}
 	}
-	return f.Now.Sub(time.Unix(int64(at), 0)), true
+	return good, failing
 }
 
-// outside counts the sessions from other networks than those allowed, and names these.
-// A session's own is known to its /24 or /64, so an allowed one that is smaller counts
-// as that.
-func (f *Facts) outside() (sessions float64, networks []string) {
+// most is the largest value of samples; none is 0 and false.
+func most(samples []Sample) (v float64, ok bool) {
+	for _, s := range samples {
+		if !ok || s.Value > v {
+			v = s.Value
+		}
+		ok = true
+	}
+	return v, ok
+}
+
+// since is the time that has passed since a Unix time.
+func (f *Facts) since(at float64) time.Duration { return f.Now.Sub(time.Unix(int64(at), 0)) }
+
+// origins are where sessions come from, by what readiness.networks says of that.
+type origins struct {
+	inside, outside, unclear float64
+	strange                  []string // networks that are outside
+	split                    []string // networks of which a part only is inside
+}
+
+// origins sorts the sessions. Where one comes from is known to its /24 or /64.
+func (f *Facts) origins() (o origins) {
 	for _, s := range f.All("pg_exposure_network_sessions") {
 		from, err := netip.ParsePrefix(s.Labels["network"])
-		if err != nil || from.Addr().IsLoopback() {
-			continue
-		}
-		if !slices.ContainsFunc(f.Networks, func(allowed netip.Prefix) bool { return allowed.Overlaps(from) }) {
-			sessions += s.Value
-			networks = append(networks, from.String())
+		overlaps := func(allowed netip.Prefix) bool { return allowed.Overlaps(from) }
+		switch {
+		case err != nil: // the rest, which has no name
+			o.unclear += s.Value
+		case slices.ContainsFunc(f.Networks, func(allowed netip.Prefix) bool { return overlaps(allowed) && allowed.Bits() <= from.Bits() }):
+			o.inside += s.Value
+		case slices.ContainsFunc(f.Networks, overlaps):
+			o.unclear += s.Value
+			o.split = append(o.split, from.String())
+		default:
+			o.outside += s.Value
+			o.strange = append(o.strange, from.String())
 		}
 	}
-	return sessions, networks
+	return o
 }
 
-// lacks says why the results of a collector are not there, "" if they are.
-func (f *Facts) lacks(collector string) string {
-	for _, s := range f.of("pgvigil_collector_skipped") {
-		if s.Labels["collector"] != collector || s.Value != 1 {
+// sight is how much of a collector's results is on the page.
+type sight struct {
+	seen            bool     // in one database at least, or of the server
+	failing, denied []string // databases, "" for a collector of the server
+	skipped         string   // why it does not run, where it does not
+}
+
+// sight looks at what became of a collector's last runs.
+func (f *Facts) sight(collector string) (s sight) {
+	for _, sample := range f.All("pgvigil_collector_success", "collector", collector) {
+		if sample.Value == 1 {
+			s.seen = true
 			continue
 		}
-		switch reason := s.Labels["reason"]; {
-		case reason == "privilege" && f.grants[collector] != "":
-			return "the exporter's role may not see it: " + f.grants[collector]
-		case reason == "privilege":
-			return "the exporter's role may not see it: GRANT pg_monitor TO the role"
-		default:
-			return "the collector " + collector + " is skipped here: " + reason
+		s.failing = append(s.failing, sample.Labels["datname"])
+	}
+	for _, sample := range f.All("pgvigil_collector_skipped", "collector", collector) {
+		s.skipped = sample.Labels["reason"]
+		if s.skipped == "privilege" {
+			s.denied = append(s.denied, sample.Labels["datname"])
 		}
 	}
-	all := f.All("pgvigil_collector_success", "collector", collector)
+	return s
+}
+
+// lacks says why the results of a collector are not there, "" if some are.
+func (f *Facts) lacks(collector string) string {
+	switch s := f.sight(collector); {
+	case s.seen:
+		return ""
+	case len(s.denied) > 0:
+		return "the exporter's role may not see it: " + f.grant(collector)
+	case s.skipped != "":
+		return "the collector " + collector + " is skipped here: " + s.skipped
+	case len(s.failing) > 0:
+		return "the collector " + collector + " has no result: it fails, which the log of pgvigil tells of, or has yet to run"
+	}
+	return "the collector " + collector + " is switched off"
+}
+
+// grant is what lets the exporter's role see what a collector looks at.
+func (f *Facts) grant(collector string) string {
+	if grant := f.collectors[collector].Needs.Grant; grant != "" {
+		return grant
+	}
+	return monitorGrant
+}
+
+// monitorGrant is what nearly all of it wants.
+const monitorGrant = "GRANT pg_monitor TO pgvigil"
+
+// partly says where the results of a collector are missing, "" if nowhere. What is
+// good where somebody has looked may be bad where nobody has.
+func (f *Facts) partly(collector string) string {
+	s := f.sight(collector)
 	switch {
-	case len(all) == 0:
-		return "the collector " + collector + " has not run: it may be switched off"
-	case !slices.ContainsFunc(all, func(s Sample) bool { return s.Value == 1 }):
-		return "the collector " + collector + " fails: pgvigil doctor says why"
+	case len(s.failing) > 0:
+		return "the collector " + collector + " fails in database " + some(s.failing)
+	case len(s.denied) > 0:
+		return "the exporter's role may not see database " + some(s.denied) + ": " + f.grant(collector)
+	}
+	if f.collectors[collector].Scope != spec.PerDatabase {
+		return ""
+	}
+	if closed := f.closed(); len(closed) > 0 {
+		return "the exporter's role may not enter database " + some(closed) + ": GRANT CONNECT ON DATABASE"
 	}
 	return ""
+}
+
+// closed are the databases that do not let the exporter's role in.
+func (f *Facts) closed() (names []string) {
+	for _, s := range f.All("pgvigil_database_skipped", "reason", "permission") {
+		names = append(names, s.Labels["datname"])
+	}
+	return names
+}
+
+// rate bounds how much a counter of databases grows in a second, by label datname.
+// Since when PostgreSQL counts is known after a reset only; without one, since the
+// server's start or before. The time is taken to be no less than least.
+func (f *Facts) rate(metric string, least time.Duration) (low, high float64, ok bool) {
+	start, known := f.Value("pg_postmaster_start_time_seconds")
+	if !known {
+		return 0, 0, false
+	}
+	now := float64(f.Now.Unix())
+	resets := f.By("pg_stat_database_stats_reset_timestamp_seconds", "datname")
+	for _, s := range f.All(metric) {
+		ok = true
+		since, reset := resets[s.Labels["datname"]]
+		if !reset {
+			since = start
+		}
+		perSecond := s.Value / max(now-since, least.Seconds())
+		high += perSecond
+		if reset {
+			low += perSecond
+		}
+	}
+	return low, high, ok
 }

@@ -1,6 +1,8 @@
 package readiness
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/pgvigil/pgvigil/internal/spec"
@@ -10,14 +12,14 @@ import (
 func observability() []Check {
 	return []Check{
 		{
-			Name: "autovacuum", Factor: Observability, Question: "Is autovacuum on?",
+			Name: "autovacuum", Factor: Observability, Question: "Is autovacuum on?", On: spec.Primary,
 			Why:    "Without it tables grow, plans rest on old statistics, and in the end the server refuses to write.",
 			Remedy: "ALTER SYSTEM SET autovacuum = on; ALTER SYSTEM SET track_counts = on; SELECT pg_reload_conf()",
 			Source: "settings autovacuum, track_counts", From: []string{"autovacuum"},
 			Judge: on("pg_autovacuum_enabled", fail, "autovacuum or track_counts is off"),
 		},
 		{
-			Name: "autovacuum_tables", Factor: Observability, Question: "Does autovacuum look after each table?",
+			Name: "autovacuum_tables", Factor: Observability, Question: "Does autovacuum look after each table?", On: spec.Primary,
 			Why:    "A table that was left out for a load stays so.",
 			Remedy: "ALTER TABLE name RESET (autovacuum_enabled)",
 			Source: "pg_class.reloptions", From: []string{"autovacuum_tables"},
@@ -31,7 +33,10 @@ func observability() []Check {
 			Judge: func(f *Facts, _ Limits) Finding {
 				due := 0.0
 				for _, metric := range []string{"pg_autovacuum_vacuum_due_tables", "pg_autovacuum_freeze_due_tables"} {
-					n, _ := f.Sum(metric)
+					n, ok := f.Sum(metric)
+					if !ok {
+						return unknown("%s is not there", metric)
+					}
 					due += n
 				}
 				workers, ok := f.Value("pg_autovacuum_max_workers")
@@ -54,9 +59,9 @@ func observability() []Check {
 				for _, kind := range []struct{ age, stop string }{
 					{"pg_xid_datfrozenxid_age", "pg_xid_stop_age"}, {"pg_xid_datminmxid_age", "pg_xid_multixact_stop_age"},
 				} {
-					age, _ := f.Max(kind.age)
+					age, shown := f.Max(kind.age)
 					stop, ok := f.Value(kind.stop)
-					if !ok || stop == 0 {
+					if !shown || !ok || stop == 0 {
 						return unknown("the ages are not shown")
 					}
 					most = max(most, age/stop)
@@ -76,22 +81,30 @@ func observability() []Check {
 			Remedy: "SELECT pid, xact_start, state FROM pg_stat_activity ORDER BY xact_start; then pg_terminate_backend(pid), ROLLBACK PREPARED or pg_drop_replication_slot",
 			Source: "pg_stat_activity, pg_prepared_xacts, pg_replication_slots", From: []string{"xmin_horizon"},
 			Judge: func(f *Facts, l Limits) Finding {
-				age, _ := f.Max("pg_xmin_horizon_transaction_seconds")
-				prepared, _ := f.Max("pg_prepared_xacts_max_age_seconds")
+				prepared, _ := f.Max("pg_xmin_horizon_transaction_seconds", "holder", "prepared_xact")
+				seconds, _ := f.Max("pg_xmin_horizon_transaction_seconds")
+				transactions, held := f.Max("pg_xmin_horizon_age")
+				_, hidden := f.Value("pg_xmin_horizon_age", "holder", "")
 				switch {
-				case prepared > 3600:
-					return fail("a transaction was prepared %.0f hours ago and not ended", prepared/3600)
-				case age > hours(l["xmin_hours"]).Seconds():
-					return warn("something has held back vacuum for %.0f hours", age/3600)
+				case prepared > hours(l["prepared_hours"]).Seconds():
+					return fail("a transaction was prepared %.1f hours ago and not ended", prepared/3600)
+				case seconds > hours(l["xmin_hours"]).Seconds():
+					return warn("a transaction has held back vacuum for %.1f hours", seconds/3600)
+				case transactions > l["xmin_transactions"]:
+					return warn("vacuum is held back for %.0f transactions", transactions)
+				case hidden:
+					return unknown("since when sessions hold back vacuum is hidden: %s", monitorGrant)
+				case !held:
+					return pass("nothing does")
 				}
-				return pass("the oldest holder is %.0f s old", age)
+				return pass("it is held back for %.0f transactions and %.0f s", transactions, seconds)
 			},
 		},
 		{
 			Name: "bloat", Factor: Observability, Question: "Are tables and indexes free of much bloat?", On: spec.Primary,
 			Why:    "Space that is wasted is read by each scan and kept in the cache.",
 			Remedy: "VACUUM FULL in a maintenance window or pg_repack for tables, REINDEX CONCURRENTLY for indexes",
-			Source: "pg_stats, pgstattuple", From: []string{"bloat"},
+			Source: "pg_stats, pgstattuple", From: []string{"bloat", "bloat_indexes", "relation_size"},
 			Judge: func(f *Facts, l Limits) Finding {
 				n := 0
 				relation := []string{"datname", "schemaname", "relname", "indexrelname", "method"}
@@ -103,14 +116,18 @@ func observability() []Check {
 						}
 					}
 				}
+				unjudged := f.unjudged(l["bloat_mib"] * mib)
 				hidden, _ := f.Sum("pg_bloat_table_hidden")
+				hiddenIndexes, _ := f.Sum("pg_bloat_index_hidden")
 				switch {
 				case n > 0:
 					return warn("%d of them are mostly empty space", n)
-				case hidden > 0:
-					return unknown("statistics of %.0f tables are hidden: GRANT pg_read_all_data TO the role", hidden)
+				case len(unjudged) > 0 && hidden+hiddenIndexes > 0:
+					return unknown("%d large ones cannot be judged (%s), and statistics are hidden: %s", len(unjudged), some(unjudged), readGrant)
+				case len(unjudged) > 0:
+					return unknown("%d large ones cannot be judged, for want of statistics or for a lock: %s; ANALYZE them", len(unjudged), some(unjudged))
 				}
-				return pass("none is mostly empty space")
+				return pass("no large one is mostly empty space")
 			},
 		},
 		{
@@ -136,15 +153,19 @@ func observability() []Check {
 			Judge: func(f *Facts, l Limits) Finding {
 				used, ok := f.Max("pg_sequences_used_ratio")
 				hidden, _ := f.Sum("pg_sequences_hidden")
+				unread, _ := f.Sum("pg_sequences_unread")
+				locked, _ := f.Sum("pg_sequences_locked")
 				switch {
-				case used > 0.95:
+				case used > l["sequence_ratio_fail"]:
 					return fail("one has used %.0f %% of its numbers", 100*used)
 				case used > l["sequence_ratio"]:
 					return warn("one has used %.0f %% of its numbers", 100*used)
 				case hidden > 0:
-					return unknown("%.0f are hidden: GRANT pg_read_all_data TO the role", hidden)
+					return unknown("%.0f are hidden: %s", hidden, readGrant)
+				case unread+locked > 0:
+					return unknown("%.0f were not read, for there are too many or they are locked; the fullest of the others has used %.0f %%", unread+locked, 100*used)
 				case !ok:
-					return pass("none is in use")
+					return pass("there is none")
 				}
 				return pass("the fullest has used %.0f %% of its numbers", 100*used)
 			},
@@ -153,7 +174,7 @@ func observability() []Check {
 			Name: "primary_keys", Factor: Observability, Question: "Has each table a primary key?",
 			Why:    "Without one rows cannot be told apart, and logical replication cannot update them.",
 			Remedy: "ALTER TABLE name ADD PRIMARY KEY (…)",
-			Source: "pg_index", From: []string{"index_health_tables"},
+			Source: "pg_index", From: []string{"index_health_keys"},
 			Judge: zero("pg_index_health_tables_without_primary_key", warn, "%.0f tables have none", "each has one"),
 		},
 		{
@@ -180,9 +201,21 @@ func observability() []Check {
 		{
 			Name: "statement_timeout", Factor: Observability, Question: "Do statements end by themselves?",
 			Why:    "One that has gone astray runs until somebody looks, and holds back vacuum.",
-			Remedy: "ALTER ROLE app SET statement_timeout = '30s'; or for all by ALTER SYSTEM, with other roles set free",
-			Source: "setting statement_timeout", From: []string{"settings"},
-			Judge: positive("pg_settings_statement_timeout_seconds", "no timeout is set for the server; roles may have their own", "after %.0f s"),
+			Remedy: "ALTER ROLE app SET statement_timeout = '30s', for each that can log in; or for all by ALTER SYSTEM, with other roles set free",
+			Source: "setting statement_timeout, pg_db_role_setting", From: []string{"settings", "exposure"},
+			Judge: func(f *Facts, _ Limits) Finding {
+				v, ok := f.Value("pg_settings_statement_timeout_seconds")
+				without, known := f.Value("pg_exposure_without_statement_timeout_login")
+				switch {
+				case ok && v > 0:
+					return pass("after %.0f s", v)
+				case !ok || !known:
+					return unknown("statement_timeout is not shown")
+				case without > 0:
+					return warn("%.0f roles that can log in have no timeout, nor has the server", without)
+				}
+				return pass("each role that can log in has a timeout of its own")
+			},
 		},
 		{
 			Name: "idle_timeout", Factor: Observability, Question: "Do idle transactions end by themselves?",
@@ -219,6 +252,28 @@ func observability() []Check {
 			},
 		},
 		{
+			Name: "minor", Factor: Observability, Question: "Is the minor version the newest?",
+			Why:    "Minor releases close holes and mend what destroys data; they change nothing else.",
+			Remedy: "install the packages and restart: no dump, no pg_upgrade",
+			Source: "pg_settings server_version_num; releases that were known when pgvigil was built", From: []string{"settings"},
+			Judge: func(f *Facts, l Limits) Finding {
+				num, ok := f.Value("pg_settings_server_version_num")
+				major, minor := spec.Version(int(num)/10000), int(num)%10000
+				newest, known := newestMinor[major]
+				switch {
+				case !ok || !known:
+					return unknown("the releases of this major are not known here")
+				case minor < newest.minor:
+					return warn("%d.%d runs, and %d.%d came on %s", major, minor, major, newest.minor, newest.came.Format(time.DateOnly))
+				case newest.last:
+					return pass("%d.%d is the last of its major", major, minor)
+				case f.Now.Sub(newest.came) > days(l["minor_days"]):
+					return unknown("%d.%d is the newest that pgvigil knows, of %s, and newer ones have come since: see postgresql.org/support/versioning, and update pgvigil", major, newest.minor, newest.came.Format(time.DateOnly))
+				}
+				return pass("no newer one than %d.%d is known", major, newest.minor)
+			},
+		},
+		{
 			Name: "pending_restart", Factor: Observability, Question: "Are all settings in force?",
 			Why:    "The next restart, whenever it comes, brings them, and their mistakes.",
 			Remedy: "SELECT name FROM pg_settings WHERE pending_restart; and restart in a window that you choose",
@@ -233,12 +288,27 @@ func observability() []Check {
 			Judge: func(f *Facts, _ Limits) Finding {
 				var missing []string
 				for _, s := range f.All("pgvigil_collector_skipped", "reason", "privilege") {
-					if s.Value == 1 {
+					if !slices.Contains(missing, s.Labels["collector"]) {
 						missing = append(missing, s.Labels["collector"])
 					}
 				}
-				if len(missing) > 0 {
+				hidden := 0.0
+				for _, metric := range []string{"pg_bloat_table_hidden", "pg_bloat_index_hidden", "pg_sequences_hidden"} {
+					n, _ := f.Sum(metric)
+					hidden += n
+				}
+				super, _ := f.Value("pg_exposure_exporter_superuser")
+				switch closed := f.closed(); {
+				case len(f.All("pgvigil_collector_success")) == 0:
+					return unknown("no collector has run")
+				case super == 1:
+					return warn("it may do more than it should: it connects as a superuser, and pg_monitor is enough")
+				case len(missing) > 0:
 					return warn("%d collectors lack a grant: %s", len(missing), some(missing))
+				case len(closed) > 0:
+					return warn("%d databases do not let it in: %s", len(closed), some(closed))
+				case hidden > 0:
+					return warn("%.0f tables, indexes and sequences are hidden: %s", hidden, readGrant)
 				}
 				return pass("no collector lacks a grant")
 			},
@@ -276,6 +346,55 @@ var lastRelease = map[spec.Version]time.Time{
 	16: time.Date(2028, time.November, 9, 0, 0, 0, 0, time.UTC),
 	17: time.Date(2029, time.November, 8, 0, 0, 0, 0, time.UTC),
 	18: time.Date(2030, time.November, 14, 0, 0, 0, 0, time.UTC),
+}
+
+// release is a minor version.
+type release struct {
+	minor int
+	came  time.Time
+	last  bool // of its major
+}
+
+// newestMinor are the releases that were known when this was written. New ones come at
+// least once in three months, on the second Thursday of February, May, August and
+// November.
+var newestMinor = map[spec.Version]release{
+	13: {minor: 23, came: time.Date(2025, time.November, 13, 0, 0, 0, 0, time.UTC), last: true},
+	14: {minor: 23, came: spring2026},
+	15: {minor: 18, came: spring2026},
+	16: {minor: 14, came: spring2026},
+	17: {minor: 10, came: spring2026},
+	18: {minor: 4, came: spring2026},
+}
+
+// spring2026 is when those of May 2026 came.
+var spring2026 = time.Date(2026, time.May, 14, 0, 0, 0, 0, time.UTC)
+
+// readGrant shows what PostgreSQL hides from pg_monitor.
+const readGrant = "GRANT pg_read_all_data TO pgvigil (14 and newer; on 13 SELECT on tables and sequences)"
+
+// unjudged names the relations of which nobody knows what they waste, and that are so
+// large, with their indexes, that it might matter. A size that is not known is large.
+func (f *Facts) unjudged(least float64) (names []string) {
+	table := []string{"datname", "schemaname", "relname"}
+	size := f.By("pg_stat_user_tables_table_size_bytes", table...)
+	indexes := f.By("pg_stat_user_tables_index_size_bytes", table...)
+	for _, metric := range []string{
+		"pg_bloat_table_hidden", "pg_bloat_table_locked", "pg_bloat_table_stale", "pg_bloat_table_without_statistics",
+		"pg_bloat_index_hidden", "pg_bloat_index_locked", "pg_bloat_index_stale", "pg_bloat_index_without_statistics",
+	} {
+		for _, s := range f.All(metric) {
+			at := s.key(table)
+			bytes, known := size[at]
+			if strings.HasPrefix(metric, "pg_bloat_index") {
+				bytes = indexes[at]
+			}
+			if (!known || bytes > least) && s.Value > 0 && !slices.Contains(names, at) {
+				names = append(names, at)
+			}
+		}
+	}
+	return names
 }
 
 // notNegative is a judge of a duration that is off at -1.

@@ -1,8 +1,10 @@
 package readiness
 
 import (
+	"cmp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pgvigil/pgvigil/internal/spec"
 )
@@ -22,10 +24,16 @@ func performance() []Check {
 				if n, ok := f.Value("pg_stat_statements_entries"); ok {
 					return pass("%.0f of them are known", n)
 				}
-				if why := f.lacks("stat_statements"); !strings.Contains(why, "extension") {
-					return unknown("%s", why)
+				s, closed := f.sight("stat_statements"), f.closed()
+				switch {
+				case s.skipped == "setting":
+					return fail("the extension is there, and its library is not loaded")
+				case s.skipped == "extension" && len(closed) > 0:
+					return unknown("it is in no database that the role may enter, and may be in %s", some(closed))
+				case s.skipped == "extension":
+					return fail("pg_stat_statements is in no database that is watched")
 				}
-				return fail("pg_stat_statements is in no database that is watched")
+				return unknown("%s", cmp.Or(f.lacks("stat_statements"), f.lacks("stat_statements_info"), "its entries are not shown"))
 			},
 		},
 		{
@@ -61,7 +69,7 @@ func performance() []Check {
 				least, ok := f.Value("pg_settings_auto_explain_log_min_duration_seconds")
 				switch {
 				case !ok:
-					return warn("auto_explain is not loaded")
+					return warn("auto_explain is not loaded, in pgvigil's session at least")
 				case least < 0:
 					return warn("auto_explain is loaded and logs nothing")
 				}
@@ -72,26 +80,28 @@ func performance() []Check {
 			Name: "pooling", Factor: Performance, Question: "Are connections pooled?",
 			Why:    "Each session is a process; hundreds that are idle cost memory and snapshots, and each login some milliseconds.",
 			Remedy: "PgBouncer before the server, or a smaller pool in the applications",
-			Source: "PgBouncer, pg_stat_activity, pg_stat_database", From: []string{"stat_activity"},
+			Source: "PgBouncer, pg_stat_activity, pg_stat_database", From: []string{"stat_activity", "stat_database"},
 			Judge: func(f *Facts, l Limits) Finding {
 				if up, ok := f.Max("pgbouncer_up"); ok && up == 1 {
 					return pass("PgBouncer is on the page")
 				}
 				idle, _ := f.Sum("pg_stat_activity_count", "backend_type", "client backend", "state", "idle")
 				all, _ := f.Sum("pg_stat_activity_count", "backend_type", "client backend")
-				sessions, counted := f.Sum("pg_stat_database_sessions_total")
-				start, _ := f.Value("pg_postmaster_start_time_seconds")
-				if reset, ok := f.Min("pg_stat_database_stats_reset_timestamp_seconds"); ok {
-					start = max(start, reset)
+				if hidden, _ := f.Sum("pg_stat_activity_count", "backend_type", ""); hidden > 0 {
+					return unknown("what %.0f sessions do is hidden: %s", hidden, monitorGrant)
 				}
-				up := float64(f.Now.Unix()) - start
+				low, high, counted := f.rate("pg_stat_database_sessions_total", 10*time.Minute)
 				switch {
 				case all >= l["idle_sessions"] && idle > all/2:
 					return warn("%.0f of %.0f sessions are idle, and no pooler is seen", idle, all)
-				case counted && up > 600 && sessions/up > l["logins_per_second"]:
-					return warn("%.0f sessions a second are opened, and no pooler is seen", sessions/up)
+				case low > l["logins_per_second"]:
+					return warn("%.1f sessions a second are opened, and no pooler is seen", low)
+				case !counted:
+					return pass("%.0f sessions are idle; logins are not counted before PostgreSQL 14", idle)
+				case high > l["logins_per_second"]:
+					return unknown("%.0f sessions are idle; since when logins are counted is not known: SELECT pg_stat_reset()", idle)
 				}
-				return pass("there are few idle sessions and few logins")
+				return pass("%.0f sessions are idle, and no more than %.1f a second are opened", idle, high)
 			},
 		},
 		{
@@ -105,7 +115,7 @@ func performance() []Check {
 				switch {
 				case !ok || !known || most == 0:
 					return unknown("connections are not counted")
-				case used > 0.95*most:
+				case used > l["connections_ratio_fail"]*most:
 					return fail("%.0f of %.0f are taken", used, most)
 				case used > l["connections_ratio"]*most:
 					return warn("%.0f of %.0f are taken", used, most)
@@ -121,11 +131,14 @@ func performance() []Check {
 			Judge: func(f *Facts, l Limits) Finding {
 				buffers, ok := f.Value("pg_settings_shared_buffers_bytes")
 				size, known := f.Sum("pg_database_size_bytes")
+				hidden := len(f.All("pg_database_connection_limit")) - len(f.All("pg_database_size_bytes"))
 				switch {
 				case !ok || !known:
 					return unknown("sizes are not shown")
 				case buffers <= 128*mib && size > l["small_data_mib"]*mib:
 					return warn("%.0f MiB for %.0f MiB of data", buffers/mib, size/mib)
+				case buffers <= 128*mib && hidden > 0:
+					return unknown("the size of %d databases is hidden: %s", hidden, monitorGrant)
 				}
 				return pass("%.0f MiB for %.0f MiB of data", buffers/mib, size/mib)
 			},
@@ -173,17 +186,20 @@ func performance() []Check {
 			Name: "unused_indexes", Factor: Performance, Question: "Does each index serve a query?",
 			Why:    "One that does not costs each write, and room in cache and on disk.",
 			Remedy: "DROP INDEX CONCURRENTLY name; after a look at the standbys, where it may serve",
-			Source: "pg_stat_user_indexes", From: []string{"index_health"},
+			Source: "pg_stat_user_indexes", From: []string{"index_health", "index_health_keys"},
 			Judge: func(f *Facts, l Limits) Finding {
 				bytes, ok := f.Sum("pg_index_health_bytes", "kind", "unused", "relname", "")
 				n, _ := f.Sum("pg_index_health_indexes", "kind", "unused")
-				switch {
+				reset, young := f.Max("pg_index_health_stats_reset_timestamp_seconds")
+				switch counted := f.since(reset); {
 				case !ok:
 					return unknown("indexes are not looked at")
-				case n > 0 && bytes > l["unused_index_mib"]*mib:
-					return warn("%.0f indexes of %.0f MiB were not used since statistics began", n, bytes/mib)
+				case n == 0 || bytes <= l["unused_index_mib"]*mib:
+					return pass("%.0f indexes of %.0f MiB have not been used", n, bytes/mib)
+				case young && counted < days(l["unused_index_days"]):
+					return unknown("%.0f indexes of %.0f MiB have not been used in %.0f hours, which is too short to judge", n, bytes/mib, counted.Hours())
 				}
-				return pass("%.0f small indexes were not used since statistics began", n)
+				return warn("%.0f indexes of %.0f MiB have not been used since statistics began", n, bytes/mib)
 			},
 		},
 		{
@@ -206,8 +222,8 @@ func performance() []Check {
 			Name: "foreign_key_indexes", Factor: Performance, Question: "Do foreign keys have an index on the side that refers?",
 			Why:    "Without it each DELETE of a row that is referred to reads the whole referring table.",
 			Remedy: "CREATE INDEX CONCURRENTLY ON the referring columns",
-			Source: "pg_constraint, pg_index", From: []string{"index_health_tables"},
-			Judge: zero("pg_index_health_foreign_keys_without_index", warn, "%.0f foreign keys of large tables have none", "all that matter have one"),
+			Source: "pg_constraint, pg_index", From: []string{"index_health_keys"},
+			Judge: zero("pg_index_health_foreign_keys_without_index", warn, "%.0f foreign keys have none", "all have one"),
 		},
 		{
 			Name: "cache_hit", Factor: Performance, Question: "Are most blocks found in shared buffers?",
@@ -230,21 +246,19 @@ func performance() []Check {
 			Name: "temp_files", Factor: Performance, Question: "Do sorts and hashes fit in memory?",
 			Why:    "What spills to temporary files is many times slower and takes the disk from all others.",
 			Remedy: "work_mem for the roles or statements that spill (log_temp_files = 0 names them), or fewer rows to sort",
-			Source: "pg_stat_database", From: []string{"stat_database"},
+			Source: "pg_stat_database", From: []string{"stat_database", "server"},
 			Judge: func(f *Facts, l Limits) Finding {
-				spilt, ok := f.Sum("pg_stat_database_temp_bytes_total")
-				since, known := f.Value("pg_postmaster_start_time_seconds")
-				if !ok || !known {
+				low, high, ok := f.rate("pg_stat_database_temp_bytes_total", day)
+				low, high = low*day.Seconds()/mib, high*day.Seconds()/mib
+				switch {
+				case !ok:
 					return unknown("temporary files are not counted")
+				case low > l["temp_mib_a_day"]:
+					return warn("%.0f MiB a day are written to temporary files", low)
+				case high > l["temp_mib_a_day"]:
+					return unknown("many were written, and since when is not known: SELECT pg_stat_reset()")
 				}
-				if reset, ok := f.Min("pg_stat_database_stats_reset_timestamp_seconds"); ok {
-					since = max(since, reset)
-				}
-				perDay := spilt / max(1, (float64(f.Now.Unix())-since)/day.Seconds())
-				if perDay > l["temp_mib_a_day"]*mib {
-					return warn("%.0f MiB a day are written to temporary files", perDay/mib)
-				}
-				return pass("%.0f MiB a day are written to temporary files", perDay/mib)
+				return pass("no more than %.0f MiB a day are written to temporary files", high)
 			},
 		},
 		{
@@ -256,8 +270,10 @@ func performance() []Check {
 				timed, _ := f.Value("pg_stat_checkpointer_num_timed_total")
 				requested, ok := f.Value("pg_stat_checkpointer_num_requested_total")
 				switch {
-				case !ok || timed+requested < l["checkpoints"]:
-					return unknown("there were too few to judge")
+				case !ok:
+					return unknown("checkpoints are not counted")
+				case timed+requested < l["checkpoints"]:
+					return unknown("%.0f are too few to judge", timed+requested)
 				case requested > timed:
 					return warn("%.0f of %.0f were requested", requested, timed+requested)
 				}

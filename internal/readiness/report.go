@@ -17,6 +17,7 @@ func Checks() []Check {
 // DefaultLimits are the thresholds that may be configured.
 func DefaultLimits() []Limit {
 	return []Limit{
+		{"archive_minutes", 60, "Minutes for which a WAL file may wait to be archived."},
 		{"backup_age_hours", 26, "Age of the last good backup from which it is old; twice as much fails."},
 		{"bloat_mib", 5120, "Waste of a table or index, above 60 % of it, that matters."},
 		{"cache_blocks", 100_000, "Blocks that must have been read for the share of hits to be judged."},
@@ -24,27 +25,33 @@ func DefaultLimits() []Limit {
 		{"certificate_days", 21, "Days before the certificate's end from which it is soon."},
 		{"checkpoints", 10, "Checkpoints that must have been for their cause to be judged."},
 		{"connections_ratio", 0.8, "Most part of the connections that may be taken."},
+		{"connections_ratio_fail", 0.95, "Part of the connections that fails."},
 		{"idle_sessions", 100, "Sessions from which, half of them idle, a pooler is missed."},
 		{"lag_mib", 256, "WAL that a standby may have yet to store."},
 		{"lag_seconds", 30, "Seconds that a standby may be behind."},
 		{"large_table_mib", 100, "Size from which a table is large."},
 		{"logins_per_second", 5, "Logins from which a pooler is missed."},
+		{"minor_days", 120, "Days after its release for which the newest minor version that pgvigil knows is taken to be the newest."},
+		{"prepared_hours", 1, "Hours for which a transaction may be prepared and not ended."},
 		{"recovery_days", 14, "Days to any moment of which one can go back."},
 		{"recovery_days_least", 2, "Days below which that fails."},
 		{"restore_days", 35, "Days since the last restore that was tested."},
 		{"seq_scans", 100, "Sequential scans of a large table that are often."},
 		{"sequence_ratio", 0.8, "Part of a sequence's numbers from which few are left."},
+		{"sequence_ratio_fail", 0.95, "Part of a sequence's numbers that fails."},
 		{"small_data_mib", 1024, "Data for which the default of shared_buffers does."},
 		{"standbys", 1, "Standbys that are wanted."},
 		{"stat_statements_ratio", 0.95, "Part of the entries of pg_stat_statements that may be taken."},
 		{"superusers", 1, "Superusers that may log in."},
 		{"support_days", 180, "Days before the end of fixes from which it is soon."},
-		{"temp_mib_a_day", 10_240, "Bytes of temporary files a day, in MiB, that are many."},
+		{"temp_mib_a_day", 10_240, "MiB of temporary files a day that are many."},
+		{"unused_index_days", 7, "Days for which scans must have been counted to say that an index is unused."},
 		{"unused_index_mib", 100, "Size of all unused indexes together that matters."},
 		{"work_mem_ratio", 0.5, "Part of effective_cache_size that work_mem times max_connections may be."},
 		{"xid_ratio", 0.4, "Part of the way to wraparound from which it is long."},
 		{"xid_ratio_fail", 0.6, "Part of the way to wraparound that fails."},
-		{"xmin_hours", 24, "Hours for which something may hold back vacuum."},
+		{"xmin_hours", 24, "Hours for which a transaction may hold back vacuum."},
+		{"xmin_transactions", 50_000_000, "Transactions for which a slot or standby may hold back vacuum."},
 	}
 }
 
@@ -112,6 +119,14 @@ func (c Check) judge(f *Facts, limits Limits) Result {
 	}
 	if finding.Verdict == "" {
 		finding = c.Judge(f, limits)
+	}
+	if finding.Verdict == Pass {
+		for _, collector := range c.From {
+			if why := f.partly(collector); why != "" {
+				finding = unknown("%s; as far as it sees: %s", why, finding.Says)
+				break
+			}
+		}
 	}
 	res.Verdict, res.Says = finding.Verdict, finding.Says
 	return res

@@ -1,9 +1,6 @@
 package readiness
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // day is how long a day is.
 const day = 24 * time.Hour
@@ -17,7 +14,10 @@ func security() []Check {
 			Remedy: "ALTER SYSTEM SET ssl = on; with ssl_cert_file and ssl_key_file in place, then SELECT pg_reload_conf()",
 			Source: "setting ssl", From: []string{"tls"},
 			Judge: func(f *Facts, _ Limits) Finding {
-				if on, _ := f.Value("pg_tls_enabled"); on == 1 {
+				switch on, ok := f.Value("pg_tls_enabled"); {
+				case !ok:
+					return unknown("ssl is not shown")
+				case on == 1:
 					return pass("TLS is on")
 				}
 				return fail("TLS is off")
@@ -27,8 +27,8 @@ func security() []Check {
 			Name: "tls_required", Factor: Security, Question: "Must remote clients use TLS?",
 			Why:    "A rule of type host or hostnossl lets a client in that does not ask for TLS, and most do not insist on it.",
 			Remedy: "make rules of type host in pg_hba.conf hostssl, then SELECT pg_reload_conf()",
-			Source: "pg_hba_file_rules", From: []string{"hba"},
-			Judge: func(f *Facts, _ Limits) Finding {
+			Source: "pg_hba_file_rules", From: []string{"hba", "hba_weak"},
+			Judge: sound(func(f *Facts, _ Limits) Finding {
 				n := 0.0
 				for _, s := range f.All("pg_hba_rules", "address_class!=", "local", "auth_method!=", "reject") {
 					if s.Labels["type"] == "host" || s.Labels["type"] == "hostnossl" || s.Labels["type"] == "hostnogssenc" {
@@ -39,7 +39,7 @@ func security() []Check {
 					return fail("%.0f rules of pg_hba.conf let remote clients in without TLS", n)
 				}
 				return pass("no rule of pg_hba.conf lets remote clients in without TLS")
-			},
+			}),
 		},
 		{
 			Name: "tls_protocol", Factor: Security, Question: "Are old versions of TLS refused?",
@@ -93,7 +93,7 @@ func security() []Check {
 					}
 				}
 				if hidden, _ := f.Sum("pg_connections_sessions", "address_class", ""); hidden > 0 {
-					return unknown("the addresses of %.0f sessions are hidden: GRANT pg_monitor TO the role", hidden)
+					return unknown("the addresses of %.0f sessions are hidden: %s", hidden, monitorGrant)
 				}
 				if clear > 0 {
 					return warn("%.0f of %.0f remote sessions are without TLS", clear, remote)
@@ -107,7 +107,10 @@ func security() []Check {
 			Remedy: "ALTER SYSTEM SET listen_addresses = 'the addresses that clients use'; and restart",
 			Source: "setting listen_addresses", From: []string{"exposure"},
 			Judge: func(f *Facts, _ Limits) Finding {
-				if all, _ := f.Value("pg_exposure_listens_everywhere"); all == 1 {
+				switch all, ok := f.Value("pg_exposure_listens_everywhere"); {
+				case !ok:
+					return unknown("listen_addresses is not shown")
+				case all == 1:
 					return warn("it listens on all addresses of its machine")
 				}
 				return pass("it listens on addresses that are named")
@@ -118,31 +121,33 @@ func security() []Check {
 			Why:    "A rule for all addresses leaves a password as the only wall.",
 			Remedy: "replace 0.0.0.0/0, ::/0 and all in pg_hba.conf by the networks of the clients, then SELECT pg_reload_conf()",
 			Source: "pg_hba_file_rules", From: []string{"hba_weak"},
-			Judge: zero("pg_hba_all_addresses_rules", warn, "%.0f rules admit every address", "no rule admits every address"),
+			Judge: sound(zero("pg_hba_all_addresses_rules", warn, "%.0f rules admit every address", "no rule admits every address")),
 		},
 		{
 			Name: "hba_trust", Factor: Security, Question: "Must whoever connects prove who they are?",
 			Why:    "By a rule of method trust anybody is any role, superusers too.",
 			Remedy: "replace trust in pg_hba.conf by scram-sha-256, or peer on the Unix socket, then SELECT pg_reload_conf()",
 			Source: "pg_hba_file_rules", From: []string{"hba_weak"},
-			Judge: func(f *Facts, _ Limits) Finding {
-				remote, _ := f.Value("pg_hba_trust_remote_rules")
+			Judge: sound(func(f *Facts, _ Limits) Finding {
+				remote, ok := f.Value("pg_hba_trust_remote_rules")
 				local, _ := f.Value("pg_hba_trust_local_rules")
 				switch {
+				case !ok:
+					return unknown("rules are not counted")
 				case remote > 0:
 					return fail("%.0f rules trust whoever comes over the network", remote)
 				case local > 0:
 					return warn("%.0f rules trust whoever is on the machine", local)
 				}
 				return pass("no rule trusts")
-			},
+			}),
 		},
 		{
 			Name: "hba_clear_password", Factor: Security, Question: "Do passwords stay off the network in clear?",
 			Why:    "Methods such as password and ldap have the client send it as it is.",
 			Remedy: "scram-sha-256 in pg_hba.conf, or hostssl for the rules of these methods, then SELECT pg_reload_conf()",
 			Source: "pg_hba_file_rules", From: []string{"hba_weak"},
-			Judge: zero("pg_hba_clear_password_rules", fail, "%.0f rules let a password cross the network in clear", "no rule lets a password cross the network in clear"),
+			Judge: sound(zero("pg_hba_clear_password_rules", fail, "%.0f rules let a password cross the network in clear", "no rule lets a password cross the network in clear")),
 		},
 		{
 			Name: "hba_errors", Factor: Security, Question: "Can pg_hba.conf be read?",
@@ -157,16 +162,22 @@ func security() []Check {
 			Remedy: "find them in pg_stat_activity (client_addr); close the way by pg_hba.conf and the firewall",
 			Source: "pg_stat_activity", From: []string{"exposure_network", "connections_tls"},
 			Judge: func(f *Facts, _ Limits) Finding {
-				if len(f.Networks) > 0 {
-					if n, where := f.outside(); n > 0 {
-						return fail("%.0f sessions come from outside readiness.networks: %s", n, some(where))
+				if len(f.Networks) == 0 {
+					if public, _ := f.Sum("pg_connections_sessions", "address_class", "public"); public > 0 {
+						return warn("%.0f sessions come from public addresses; readiness.networks says which are allowed", public)
 					}
-					return pass("no session comes from outside readiness.networks")
+					return pass("no session comes from a public address")
 				}
-				if public, _ := f.Sum("pg_connections_sessions", "address_class", "public"); public > 0 {
-					return warn("%.0f sessions come from public addresses; readiness.networks says which are allowed", public)
+				switch o := f.origins(); {
+				case o.outside > 0:
+					return fail("%.0f sessions come from outside readiness.networks: %s", o.outside, some(o.strange))
+				case len(o.split) > 0:
+					return unknown("sessions are known to their /24 or /64, and readiness.networks has a part only of %s", some(o.split))
+				case o.unclear > 0:
+					return unknown("%.0f sessions come from more networks than are told apart", o.unclear)
+				default:
+					return pass("all of %.0f remote sessions come from readiness.networks", o.inside)
 				}
-				return pass("no session comes from a public address")
 			},
 		},
 		{
@@ -181,12 +192,7 @@ func security() []Check {
 			Why:    "An owner may alter and drop, no missing grant and no row security stops it.",
 			Remedy: "REASSIGN OWNED BY app TO app_owner (a role NOLOGIN); GRANT SELECT, INSERT, UPDATE, DELETE to app",
 			Source: "pg_stat_activity, pg_class", From: []string{"exposure_database"},
-			Judge: func(f *Facts, _ Limits) Finding {
-				if n, _ := f.Sum("pg_exposure_owner_sessions"); n > 0 {
-					return warn("%.0f sessions are of roles that own tables in their database", n)
-				}
-				return pass("no session is of a role that owns tables")
-			},
+			Judge: zero("pg_exposure_owner_sessions", warn, "%.0f sessions are of roles that own tables in their database", "no session is of a role that owns tables"),
 		},
 		{
 			Name: "superusers", Factor: Security, Question: "Is there no more than one superuser that can log in?",
@@ -194,8 +200,11 @@ func security() []Check {
 			Remedy: "ALTER ROLE name NOSUPERUSER; pg_monitor, pg_signal_backend, pg_checkpoint and their like do for most deeds",
 			Source: "pg_roles", From: []string{"roles"},
 			Judge: func(f *Facts, l Limits) Finding {
-				n, _ := f.Value("pg_roles_superuser_login")
-				if n > l["superusers"] {
+				n, ok := f.Value("pg_roles_superuser_login")
+				switch {
+				case !ok:
+					return unknown("roles are not counted")
+				case n > l["superusers"]:
 					return warn("%.0f superusers can log in", n)
 				}
 				return pass("%.0f superusers can log in", n)
@@ -214,7 +223,10 @@ func security() []Check {
 			Remedy: "ALTER SYSTEM SET password_encryption = 'scram-sha-256'; SELECT pg_reload_conf(); then set each password anew",
 			Source: "pg_authid", From: []string{"roles_passwords"},
 			Judge: func(f *Facts, _ Limits) Finding {
-				if n, _ := f.Value("pg_roles_passwords", "password_encryption", "md5"); n > 0 {
+				switch n, ok := f.Value("pg_roles_passwords", "password_encryption", "md5"); {
+				case !ok:
+					return unknown("passwords are not counted")
+				case n > 0:
 					return fail("the passwords of %.0f roles are kept as MD5", n)
 				}
 				return pass("no password is kept as MD5")
@@ -241,12 +253,7 @@ func security() []Check {
 			Why:    "Who may create in a schema on everybody's search_path can put an own function before the real one.",
 			Remedy: "REVOKE CREATE ON SCHEMA public FROM PUBLIC; in each database",
 			Source: "pg_namespace.nspacl", From: []string{"exposure_database"},
-			Judge: func(f *Facts, _ Limits) Finding {
-				if n, _ := f.Sum("pg_exposure_public_create"); n > 0 {
-					return fail("in %.0f databases everybody may create objects in schema public", n)
-				}
-				return pass("in no database may everybody create objects in schema public")
-			},
+			Judge: zero("pg_exposure_public_create", fail, "in %.0f databases everybody may create objects in schema public", "in no database may everybody create objects in schema public"),
 		},
 		{
 			Name: "read_only_role", Factor: Security, Question: "Is there a role for who only reads?",
@@ -268,18 +275,32 @@ func security() []Check {
 			Name: "connections_logged", Factor: Security, Question: "Is it kept who came?",
 			Why:    "After an intrusion the log is the only way to know since when and from where.",
 			Remedy: "ALTER SYSTEM SET log_connections = on; SELECT pg_reload_conf(); or pgaudit",
-			Source: "setting log_connections, pg_extension", From: []string{"exposure"},
+			Source: "settings log_connections, pgaudit.log", From: []string{"exposure", "settings_info"},
 			Judge: func(f *Facts, _ Limits) Finding {
-				audited := slices.ContainsFunc(f.All("pg_extensions_info"), func(s Sample) bool { return s.Labels["extname"] == "pgaudit" })
-				switch on, _ := f.Value("pg_exposure_log_connections"); {
-				case audited:
-					return pass("pgaudit is installed")
+				audited, _ := f.Word("pgaudit.log")
+				switch on, ok := f.Value("pg_exposure_log_connections"); {
+				case !ok:
+					return unknown("log_connections is not shown")
 				case on == 1:
 					return pass("connections are logged")
+				case audited != "" && audited != "none":
+					return pass("pgaudit logs %s", audited)
 				}
-				return warn("connections are not logged and there is no audit extension")
+				return warn("connections are not logged, and pgaudit logs nothing")
 			},
 		},
+	}
+}
+
+// sound is a judge of the rules of pg_hba.conf: with an error in the file the server
+// keeps the rules that it has, which nobody can see.
+func sound(judge func(*Facts, Limits) Finding) func(*Facts, Limits) Finding {
+	return func(f *Facts, l Limits) Finding {
+		finding := judge(f, l)
+		if errors, _ := f.Value("pg_hba_errors"); errors > 0 && finding.Verdict == Pass {
+			return unknown("pg_hba.conf has %.0f lines with an error, so that the server may go by other rules than those of the file", errors)
+		}
+		return finding
 	}
 }
 
@@ -298,5 +319,7 @@ func zero(metric string, bad func(string, ...any) Finding, otherwise, good strin
 }
 
 func days(n float64) time.Duration { return time.Duration(n * float64(day)) }
+
+func minutes(n float64) time.Duration { return time.Duration(n * float64(time.Minute)) }
 
 func hours(n float64) time.Duration { return time.Duration(n * float64(time.Hour)) }

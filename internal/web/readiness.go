@@ -61,6 +61,9 @@ func (s *Server) addReadiness(l *lent, sel scrape.Selection, families []page.Fam
 	if len(l.targets) == 0 || l.targets[0].backups != nil || l.targets[0].Kind != config.PostgreSQL || sel.Want != nil {
 		return families
 	}
+	if !isUp(families) {
+		return families // and nothing is known of it
+	}
 	t := l.targets[0]
 	t.judged.mu.Lock()
 	defer t.judged.mu.Unlock()
@@ -133,9 +136,16 @@ func (s *Server) Readiness(ctx context.Context, name string) (readiness.Report, 
 	if err != nil {
 		return readiness.Report{}, err
 	}
+	looks := l.firstLooks()
 	families := l.scrape(ctx, selection)
 	if !isUp(families) {
 		return readiness.Report{}, DownError{}
+	}
+	if len(looks) > 0 {
+		for _, b := range looks {
+			b.group.Await(ctx)
+		}
+		families = l.scrape(ctx, selection) // which tells the backups of the server's archiver
 	}
 	return s.judge(name, families), nil
 }

@@ -85,6 +85,16 @@ func (l *lent) scrape(ctx context.Context, sel scrape.Selection) []page.Family {
 	return scrape.Join(parts...)
 }
 
+// firstLooks are the backups of which nothing is known yet.
+func (l *lent) firstLooks() (list []*backups) {
+	for _, s := range l.sources {
+		if b, ok := s.(*backups); ok && !b.group.Looked() {
+			list = append(list, b)
+		}
+	}
+	return list
+}
+
 // introduce tells backups of the archiver of the server beside them.
 func (l *lent) introduce() {
 	for _, s := range l.sources {
