@@ -42,12 +42,13 @@ mkdir -p "$dir/run" && chmod 755 "$dir" "$dir/run" # the way to the Unix sockets
 # 1. The cluster: checksums on all pages, and nobody trusted for a moment.
 "$bin/initdb" -D "$primary" -U postgres -E UTF8 --locale=C --data-checksums --auth-local=peer --auth-host=scram-sha-256 >/dev/null
 
-# 2. TLS: an authority of your own, and a certificate with the address that clients verify. Keep ca.key elsewhere.
+# 2. TLS: an authority of your own, and a certificate with the address that clients verify. Keep ca.key elsewhere. (libpq
+# before 15 looks for an address in the common name, and there only where no DNS name is beside it.)
 cd "$dir/tls"
 key="-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
 openssl req -x509 $key -keyout ca.key -out ca.crt -days 3650 -subj "/CN=Database authority" 2>/dev/null
 openssl req -new $key -keyout server.key -out server.csr -subj "/CN=$listen" 2>/dev/null
-printf 'subjectAltName=IP:%s,DNS:localhost\nextendedKeyUsage=serverAuth\n' "$listen" >server.ext
+printf 'subjectAltName=IP:%s\nextendedKeyUsage=serverAuth\n' "$listen" >server.ext
 openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 365 -extfile server.ext -out server.crt 2>/dev/null
 chmod 644 ca.crt
 
