@@ -3,6 +3,8 @@ package pgtest
 import (
 	"context"
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"strconv"
@@ -122,6 +124,22 @@ func find(t testing.TB, major int) Binaries {
 	return bin
 }
 
+// Away is an IPv4 address of this machine that is not of the loopback, if it has one. A session that comes from it seems
+// to come over a network, to a server that listens on the loopback only.
+func Away() (netip.Addr, bool) {
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return netip.Addr{}, false
+	}
+	for _, a := range addresses {
+		p, err := netip.ParsePrefix(a.String())
+		if err == nil && p.Addr().Is4() && !p.Addr().IsLoopback() && !p.Addr().IsLinkLocalUnicast() {
+			return p.Addr(), true
+		}
+	}
+	return netip.Addr{}, false
+}
+
 // Exec runs statements as the superuser in database postgres, each argument in a session of its own.
 func (s *Server) Exec(t testing.TB, sql ...string) {
 	t.Helper()
@@ -165,9 +183,23 @@ func (s *Server) Database(t testing.TB) string {
 // Conn connects until the end of the test.
 func (s *Server) Conn(t testing.TB, user, database string) *pgx.Conn {
 	t.Helper()
+	return s.ConnFrom(t, netip.Addr{}, user, database)
+}
+
+// ConnFrom is Conn from an address of this machine, such as Away.
+func (s *Server) ConnFrom(t testing.TB, from netip.Addr, user, database string) *pgx.Conn {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), sqlTimeout)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, s.DSN(user, database))
+	config, err := pgx.ParseConfig(s.DSN(user, database))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if from.IsValid() {
+		dialer := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))}
+		config.DialFunc = dialer.DialContext
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,24 +27,6 @@ var hardenScript string
 
 const loopback = "127.0.0.1"
 
-// here is an address of this machine that is not on the loopback: sessions come from it
-// to servers that listen on the loopback only.
-func here(t *testing.T) netip.Addr {
-	t.Helper()
-	addresses, err := net.InterfaceAddrs()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, a := range addresses {
-		p, err := netip.ParsePrefix(a.String())
-		if err == nil && p.Addr().Is4() && !p.Addr().IsLoopback() {
-			return p.Addr()
-		}
-	}
-	t.Fatal("this machine has no address but those of the loopback: give it one, such as 192.0.2.1 on a dummy interface")
-	return netip.Addr{}
-}
-
 // hardenedStage is what harden.sh has made, running.
 type hardenedStage struct {
 	dir              string
@@ -57,7 +39,11 @@ type hardenedStage struct {
 func harden(t *testing.T, major int) *hardenedStage {
 	t.Helper()
 	pgtest.Program(t, "openssl")
-	h := &hardenedStage{dir: pgtest.MakeDir(t), major: major, from: here(t)}
+	away, ok := pgtest.Away()
+	if !ok {
+		t.Fatal("this machine has no address but the loopback's: give it one, such as 192.0.2.1 of a dummy interface")
+	}
+	h := &hardenedStage{dir: pgtest.MakeDir(t), major: major, from: away}
 	me, err := user.Current()
 	if err != nil {
 		t.Fatal(err)
@@ -230,7 +216,7 @@ func neglect(t *testing.T, major int) *neglectedStage {
 	if err := srv.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	srv.Exec(t, "SELECT pg_stat_reset()", "SELECT pg_create_physical_replication_slot('left', true)")
+	srv.Exec(t, "SELECT pg_create_physical_replication_slot('left', true)")
 	from := srv.Query(t, "postgres", "SELECT restart_lsn FROM pg_replication_slots")
 	n.roles(t)
 	n.tables(t, major)
@@ -276,9 +262,7 @@ func (n *neglectedStage) tables(t *testing.T, major int) {
 		// Mostly empty space.
 		"CREATE TABLE waste (id int, v text)", "INSERT INTO waste SELECT g, repeat('x', 50) FROM generate_series(1, 20000) AS g",
 		"DELETE FROM waste WHERE id % 20 <> 0", "VACUUM waste", "ANALYZE waste",
-		// Due for vacuum.
-		"DO $$ BEGIN FOR i IN 1..12 LOOP EXECUTE format('CREATE TABLE due%s AS SELECT 0 AS v FROM generate_series(1, 100)', i); END LOOP; END $$",
-		"DO $$ BEGIN FOR i IN 1..12 LOOP EXECUTE format('UPDATE due%s SET v = 1', i); END LOOP; END $$")
+		"DO $$ BEGIN FOR i IN 1..12 LOOP EXECUTE format('CREATE TABLE due%s AS SELECT 0 AS v FROM generate_series(1, 100)', i); END LOOP; END $$")
 	fails(t, n.srv, "postgres", "CREATE UNIQUE INDEX CONCURRENTLY invalid ON twice (v)", "23505")
 	if major >= 14 {
 		n.srv.Exec(t, "GRANT pg_read_all_data TO pgvigil")
@@ -287,7 +271,7 @@ func (n *neglectedStage) tables(t *testing.T, major int) {
 	}
 }
 
-// work is what statistics tell of: scans, a sort that spills, checkpoints on demand,
+// work is what statistics tell of: rows that are due for vacuum, scans, a sort that spills, checkpoints on demand,
 // more statements than there is room for, a file that cannot be archived.
 func (n *neglectedStage) work(t *testing.T) {
 	t.Helper()
@@ -296,6 +280,8 @@ func (n *neglectedStage) work(t *testing.T) {
 		fmt.Fprintf(&many, "SELECT 1%s;", strings.Repeat(", 1", i))
 	}
 	n.srv.Exec(t,
+		"SELECT pg_stat_reset()", // what making the tables has hit and read says nothing
+		"DO $$ BEGIN FOR i IN 1..12 LOOP EXECUTE format('UPDATE due%s SET v = 1', i); END LOOP; END $$",
 		"DO $$ BEGIN FOR i IN 1..110 LOOP PERFORM count(*) FROM big; END LOOP; END $$",
 		"SET work_mem = '64kB'; SELECT count(*) FROM (SELECT v FROM big ORDER BY v || '!') AS sorted",
 		strings.Repeat("CHECKPOINT;", 12),
