@@ -49,6 +49,7 @@ var floors = map[string][]string{
 	"test/drill":                   {"internal/pgtest", "test/exporter", "test/program"},
 	"test/bench":                   nil, // measures all of it
 	"test/bloat":                   {"collector", "internal/spec", "internal/pgtest"},
+	"test/readiness":               nil, // judges all of it
 	"test/walk":                    {},
 	"test/pages":                   {},
 	"test/soak":                    {"collector", "internal/spec", "internal/pgtest", "test/exporter"},

@@ -16,7 +16,7 @@ import (
 )
 
 const aboutCheck = "Judge a server by the four factors of production-ready PostgreSQL, and say what to do. " +
-	"It reads what the exporter reads, and changes nothing. It ends with 0, or with 3 where the verdict is as bad as --fail-on, 1 where the server cannot be judged."
+	"It reads what the exporter reads, and changes nothing. It ends with 0; with 3 where a verdict is as bad as --fail-on, with 1 where the server cannot be judged, with 2 where the command line is wrong."
 
 // checkCommand is pgvigil check.
 func checkCommand(ctx context.Context, out outside, args []string) error {
@@ -26,6 +26,8 @@ func checkCommand(ctx context.Context, out outside, args []string) error {
 	set(c.Application, "format", "Form of the report: text, json or markdown.", "text", &format, oneOf("text", "json", "markdown"))
 	set(c.Application, "fail-on", "Verdict from which it ends with 3: warn, fail, or never.", "fail", &failOn, oneOf("warn", "fail", "never"))
 	set(c.Application, "timeout", "Time for all of it.", "1m", &timeout, positive)
+	// A report is all that is wanted, but for what went wrong.
+	c.GetFlag("log.level").Default("warn")
 	list := c.Flag("list", "List the checks and thresholds, and exit.").Bool()
 	if done, err := c.parse(args); done || err != nil {
 		return err
@@ -36,6 +38,9 @@ func checkCommand(ctx context.Context, out outside, args []string) error {
 	target, err := c.server.find()
 	if err != nil {
 		return err
+	}
+	if target.Kind != config.PostgreSQL {
+		return fmt.Errorf("the target is a %s: name a server", target.Kind)
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -49,7 +54,7 @@ func checkCommand(ctx context.Context, out outside, args []string) error {
 	case "markdown":
 		err = report.Markdown(out.stdout)
 	default:
-		err = report.Text(out.stdout, isTerminal(out.stdout))
+		err = report.Text(out.stdout, colourful(out))
 	}
 	if err != nil {
 		return fmt.Errorf("write the report: %w", err)
@@ -116,10 +121,10 @@ func listChecks(w io.Writer) error {
 	return table.Flush()
 }
 
-// isTerminal reports whether colours can be shown.
-func isTerminal(w io.Writer) bool {
-	file, ok := w.(*os.File)
-	if !ok || os.Getenv("NO_COLOR") != "" {
+// colourful reports whether colours are wanted: on a terminal, unless NO_COLOR is set.
+func colourful(out outside) bool {
+	file, ok := out.stdout.(*os.File)
+	if !ok || out.getenv("NO_COLOR") != "" {
 		return false
 	}
 	info, err := file.Stat()

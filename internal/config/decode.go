@@ -25,6 +25,9 @@ type decoder struct {
 	path  string // of the file, as it was given
 	flags []string
 	errs  []error
+	// acceptedOn are the targets of acceptances, which are known to be there or not when
+	// all of the file has been read.
+	acceptedOn []*yaml.Node
 }
 
 // failf notes what is wrong at a node.

@@ -53,6 +53,7 @@ func parse(path string, data []byte, flags []string) (File, error) {
 		})
 	}
 	file.Backups = d.backups(backups, file.Targets)
+	d.acceptances(file.Targets)
 	if len(d.errs) > 0 {
 		return File{}, errors.Join(d.errs...)
 	}

@@ -91,7 +91,10 @@ func (d *decoder) accept(n *yaml.Node) (a Accept) {
 	has := d.mapping(n, "an acceptance", map[string]field{
 		"check":  d.text(&a.Check),
 		"reason": d.text(&a.Reason),
-		"target": d.text(&a.Target),
+		"target": func(key string, n *yaml.Node) {
+			d.text(&a.Target)(key, n)
+			d.acceptedOn = append(d.acceptedOn, n)
+		},
 		"until": func(key string, n *yaml.Node) {
 			text, ok := d.scalar(key, n)
 			if !ok {
@@ -116,6 +119,18 @@ func (d *decoder) accept(n *yaml.Node) (a Accept) {
 		d.failf(at, "there is no such check: pgvigil check --list has their names")
 	}
 	return a
+}
+
+// acceptances checks that they are about servers that there are.
+func (d *decoder) acceptances(targets []Target) {
+	if len(d.errs) > 0 {
+		return // a target that has its own fault would seem to be missing
+	}
+	for _, n := range d.acceptedOn {
+		if n.Value != MainPage && !slices.ContainsFunc(targets, func(t Target) bool { return t.Name == n.Value && t.Kind == PostgreSQL }) {
+			d.failf(n, "target names no server: give the name of one, or %s", MainPage)
+		}
+	}
 }
 
 func checkNames() (names []string) {

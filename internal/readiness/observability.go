@@ -283,7 +283,7 @@ func observability() []Check {
 		{
 			Name: "exporter_rights", Factor: Observability, Question: "May the exporter see what it is to watch?",
 			Why:    "What is hidden from it cannot raise an alarm.",
-			Remedy: "pgvigil doctor names the GRANT for each",
+			Remedy: "GRANT pg_monitor TO pgvigil; METRICS.md has the grant of each collector",
 			Source: "pgvigil", From: nil,
 			Judge: func(f *Facts, _ Limits) Finding {
 				var missing []string
@@ -316,7 +316,7 @@ func observability() []Check {
 		{
 			Name: "exporter_works", Factor: Observability, Question: "Do all collectors of the exporter work?",
 			Why:    "Alerts on what a collector does not show cannot fire.",
-			Remedy: "pgvigil doctor has the last error of each",
+			Remedy: "the log of pgvigil has the error of each",
 			Source: "pgvigil", From: nil,
 			Judge: func(f *Facts, _ Limits) Finding {
 				var failing []string
@@ -386,7 +386,7 @@ func (f *Facts) unjudged(least float64) (names []string) {
 		for _, s := range f.All(metric) {
 			at := s.key(table)
 			bytes, known := size[at]
-			if strings.HasPrefix(metric, "pg_bloat_index") {
+			if strings.HasPrefix(metric, "pg_bloat_index_") {
 				bytes = indexes[at]
 			}
 			if (!known || bytes > least) && s.Value > 0 && !slices.Contains(names, at) {
