@@ -132,6 +132,9 @@ func (s *Server) Readiness(ctx context.Context, name string) (readiness.Report, 
 		return readiness.Report{}, err
 	}
 	defer s.pool.giveBack(l)
+	if l.asked(name) == nil || l.targets[0].Kind != config.PostgreSQL {
+		return readiness.Report{}, errUnknown
+	}
 	selection, err := s.selection(nil, l.enabled)
 	if err != nil {
 		return readiness.Report{}, err
@@ -166,12 +169,16 @@ func (s *Server) readinessReport(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), usualTimeout)
 	defer cancel()
 	report, err := s.Readiness(ctx, query.Get("target"))
-	if errors.As(err, &DownError{}) {
+	switch {
+	case errors.As(err, new(DownError)) || errors.Is(err, errClosed):
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
-	}
-	if err != nil {
+	case errors.Is(err, errUnknown):
 		http.Error(w, "no server of that name is watched; the page / lists the names", http.StatusNotFound)
+		return
+	case err != nil:
+		level.Error(s.opt.Logger).Log("msg", "server not judged", "err", err)
+		http.Error(w, "the server cannot be judged: see the log", http.StatusInternalServerError)
 		return
 	}
 	if query.Get("format") == "json" {
