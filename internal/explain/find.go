@@ -216,7 +216,7 @@ func (e *explainer) unknown(ctx context.Context, session *postgres.Session, env 
 	}
 	if !sees && hidden {
 		return refuse(ReasonPrivilege, "no entry that the role may see has this queryid, and it may not see those of others",
-			fmt.Sprintf("GRANT pg_read_all_stats TO %s; pg_monitor has it. %s", quoteIdent(role), evicted))
+			fmt.Sprintf("GRANT pg_read_all_stats TO %s; pg_monitor has it. %s", postgres.QuoteIdent(role), evicted))
 	}
 	return refuse(ReasonUnknown, "pg_stat_statements has no entry of this queryid", evicted)
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+
+	"github.com/pgvigil/pgvigil/internal/postgres"
 )
 
 // Plan is what EXPLAIN (FORMAT JSON) has answered.
@@ -170,7 +172,9 @@ func (n *Node) relation() table {
 // table is the name of a table.
 type table struct{ schema, name string }
 
-func (t table) String() string { return quoteIdent(t.schema) + "." + quoteIdent(t.name) }
+func (t table) String() string {
+	return postgres.QuoteIdent(t.schema) + "." + postgres.QuoteIdent(t.name)
+}
 
 // tables lists the tables that the plan names, in its order.
 func (p *Plan) tables() []table {

@@ -97,7 +97,7 @@ func (p *planning) prepare(ctx context.Context, req Request) error {
 // set makes a setting. What stands for the user's own schema would be ours.
 func (p *planning) set(name, setting string) {
 	if name == "search_path" {
-		setting = strings.ReplaceAll(setting, `"$user"`, quoteIdent(p.entry.user()))
+		setting = strings.ReplaceAll(setting, `"$user"`, postgres.QuoteIdent(p.entry.user()))
 	}
 	p.settings = slices.DeleteFunc(p.settings, func(s postgres.Setting) bool { return s.Name == name })
 	p.settings = append(p.settings, postgres.Setting{Name: name, Value: setting})

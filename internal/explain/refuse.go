@@ -138,9 +138,9 @@ func (p *planning) denied(ctx context.Context, r *Refusal, fault postgres.Fault)
 	var grants []string
 	switch what, name := m[1], m[2]; what {
 	case "schema":
-		r.Advice = fmt.Sprintf("GRANT USAGE ON SCHEMA %s, and SELECT on its tables, or since 14 pg_read_all_data, to the role of pgvigil.", quoteIdent(name))
+		r.Advice = fmt.Sprintf("GRANT USAGE ON SCHEMA %s, and SELECT on its tables, or since 14 pg_read_all_data, to the role of pgvigil.", postgres.QuoteIdent(name))
 	case "function", "procedure", "aggregate":
-		r.Advice = fmt.Sprintf("GRANT EXECUTE ON FUNCTION %s to the role of pgvigil, if it may be evaluated by it.", quoteIdent(name))
+		r.Advice = fmt.Sprintf("GRANT EXECUTE ON FUNCTION %s to the role of pgvigil, if it may be evaluated by it.", postgres.QuoteIdent(name))
 	case "table", "view", "materialized view", "foreign table":
 		verb := p.writes(name)
 		if err := ask(ctx, p.session, "privileges", deniedSQL, []string{name, verb}, func(rows rows) {
@@ -153,7 +153,7 @@ func (p *planning) denied(ctx context.Context, r *Refusal, fault postgres.Fault)
 				if verb != "" && rows.Value(i, "writes") == 0 {
 					rights = append(rights, verb)
 				}
-				grants = append(grants, fmt.Sprintf("GRANT %s ON %s TO %s", strings.Join(rights, ", "), rows.Text(i, "relation"), quoteIdent(role)))
+				grants = append(grants, fmt.Sprintf("GRANT %s ON %s TO %s", strings.Join(rights, ", "), rows.Text(i, "relation"), postgres.QuoteIdent(role)))
 			}
 		}); err != nil || len(grants) == 0 {
 			return r

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/pgvigil/pgvigil/internal/postgres"
 )
 
 // Report is all there is to say about a statement.
@@ -105,7 +107,7 @@ func (r *Report) indented(b *bytes.Buffer, write func(w io.Writer)) {
 // statement writes the text and what it has cost.
 func (r *Report) statement(b *bytes.Buffer) {
 	e := r.Entry
-	fmt.Fprintf(b, "Statement %s of user %s in database %s\n", e.QueryID, quoteIdent(e.user()), quoteIdent(e.Database))
+	fmt.Fprintf(b, "Statement %s of user %s in database %s\n", e.QueryID, postgres.QuoteIdent(e.user()), postgres.QuoteIdent(e.Database))
 	r.indented(b, func(w io.Writer) { fmt.Fprintln(w, strings.TrimSpace(r.Query)) })
 	b.WriteString("\nMeasured by pg_stat_statements\n")
 	if e.Calls == 0 {

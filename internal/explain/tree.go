@@ -5,6 +5,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"github.com/pgvigil/pgvigil/internal/postgres"
 )
 
 // tree writes a plan as EXPLAIN (VERBOSE) writes it as text, without the columns that
@@ -147,9 +149,9 @@ func (n *Node) title() string {
 		title += " Backward"
 	}
 	if index := n.text("Index Name"); index != "" && n.kind() == "Bitmap Index Scan" {
-		title += " on " + quoteIdent(index)
+		title += " on " + postgres.QuoteIdent(index)
 	} else if index != "" {
-		title += " using " + quoteIdent(index)
+		title += " using " + postgres.QuoteIdent(index)
 	}
 	return title + n.target()
 }
@@ -208,14 +210,14 @@ func (n *Node) target() string {
 	case object == "" && alias == "":
 		return ""
 	case object == "":
-		return " on " + quoteIdent(alias)
+		return " on " + postgres.QuoteIdent(alias)
 	case n.text("Schema") != "":
-		on = " on " + quoteIdent(n.text("Schema")) + "." + quoteIdent(object)
+		on = " on " + postgres.QuoteIdent(n.text("Schema")) + "." + postgres.QuoteIdent(object)
 	default:
-		on = " on " + quoteIdent(object)
+		on = " on " + postgres.QuoteIdent(object)
 	}
 	if alias != object && alias != "" {
-		on += " " + quoteIdent(alias)
+		on += " " + postgres.QuoteIdent(alias)
 	}
 	return on
 }

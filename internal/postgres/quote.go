@@ -1,13 +1,13 @@
-package explain
+package postgres
 
 import (
 	"slices"
 	"strings"
 )
 
-// quoteIdent quotes a name where PostgreSQL does: a-z, 0-9 and _ need none, but for
+// QuoteIdent quotes a name where PostgreSQL does: a-z, 0-9 and _ need none, but for
 // the key words that are not free to be names.
-func quoteIdent(name string) string {
+func QuoteIdent(name string) string {
 	plain := name != "" && !isDigit(name[0])
 	for i := range len(name) {
 		c := name[i]
@@ -32,3 +32,5 @@ on only or order out outer overlaps overlay placing position precision primary r
 session_user setof similar smallint some substring symmetric system_user table tablesample then time timestamp to
 trailing treat trim true union unique user using values varchar variadic verbose when where window with xmlattributes
 xmlconcat xmlelement xmlexists xmlforest xmlnamespaces xmlparse xmlpi xmlroot xmlserialize xmltable`
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
