@@ -47,12 +47,18 @@ SELECT pg_catalog.set_config(v.name, v.setting, false) AS setting
 const setupTimeout = 2 * time.Second
 
 // connect opens a session and looks up its facts. Without a database it is the
-// lasting one, on the database the connection string names.
-func (s *Server) connect(ctx context.Context, database string) (*Session, error) {
+// lasting one, on the database the connection string names. follow, if not nil, may
+// hang itself into the connect.
+func (s *Server) connect(ctx context.Context, database string, follow func(*pgconn.Config)) (*Session, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.config.ConnectTimeout)
 	defer cancel()
-	conn, err := s.config.dial(ctx, database, func(conn *pgconn.PgConn) ctxwatch.Handler {
-		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: cancelGrace}
+	conn, err := s.config.dial(ctx, database, func(config *pgconn.Config) {
+		config.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
+			return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: cancelGrace}
+		}
+		if follow != nil {
+			follow(config)
+		}
 	})
 	if err != nil {
 		return nil, err
@@ -79,8 +85,9 @@ type dialled struct {
 }
 
 // dial opens a bare connection, with every secret read anew. A database that is not
-// empty takes the place of the connection string's own.
-func (c Config) dial(ctx context.Context, database string, watch func(*pgconn.PgConn) ctxwatch.Handler) (dialled, error) {
+// empty takes the place of the connection string's own. adjust has the last word on
+// the configuration.
+func (c Config) dial(ctx context.Context, database string, adjust func(*pgconn.Config)) (dialled, error) {
 	var err error
 	if c.ConnString, err = secret(ctx, c.Source, c.ConnString); err != nil {
 		return dialled{}, fmt.Errorf("get the connection string: %w", &SecretError{err})
@@ -96,7 +103,7 @@ func (c Config) dial(ctx context.Context, database string, watch func(*pgconn.Pg
 		return dialled{}, fmt.Errorf("get the password: %w", &SecretError{err})
 	}
 	config.RuntimeParams["application_name"] = ApplicationName
-	config.BuildContextWatcherHandler = watch
+	adjust(config)
 	conn, err := pgconn.ConnectConfig(ctx, config)
 	return dialled{conn, config.Database}, err
 }

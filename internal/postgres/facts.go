@@ -25,6 +25,10 @@ type Facts struct {
 	SystemIdentifier string
 	// Database is the database of the session.
 	Database string
+	// User is the session's role.
+	User string
+	// Superuser says that no privilege is ever denied to it.
+	Superuser bool
 	// Extensions are those installed in this database.
 	Extensions map[string]Extension
 	// Functions, Relations, Roles and Settings answer the Probe.
@@ -92,7 +96,9 @@ type Database struct {
 const versionSQL = `
 SELECT pg_catalog.current_setting('server_version')                         AS version
      , pg_catalog.current_setting('server_version_num')::double precision   AS version_num
-     , pg_catalog.current_database()::text                                  AS datname`
+     , pg_catalog.current_database()::text                                  AS datname
+     , current_user::text                                                   AS usename
+     , (pg_catalog.current_setting('is_superuser') = 'on')::int::double precision AS superuser`
 
 // identifierSQL is sent only where the function may be called: managed servers
 // deny it, and each try would be a line in their log.
@@ -249,6 +255,8 @@ func readFacts(answers map[string]*spec.Rows) Facts {
 		Version:    version.Text(0, "version"),
 		Major:      spec.Version(version.Value(0, "version_num") / 10000),
 		Database:   version.Text(0, "datname"),
+		User:       version.Text(0, "usename"),
+		Superuser:  version.Value(0, "superuser") == 1,
 		Extensions: map[string]Extension{},
 		Functions:  accesses(answers["functions"]),
 		Relations:  accesses(answers["relations"]),

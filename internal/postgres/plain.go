@@ -35,8 +35,10 @@ func (c Config) DialPlain(ctx context.Context) (*Plain, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	// A console knows no cancel requests: at the deadline the connection is given up.
-	conn, err := c.dial(ctx, "", func(conn *pgconn.PgConn) ctxwatch.Handler {
-		return &pgconn.DeadlineContextWatcherHandler{Conn: conn.Conn()}
+	conn, err := c.dial(ctx, "", func(config *pgconn.Config) {
+		config.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
+			return &pgconn.DeadlineContextWatcherHandler{Conn: conn.Conn()}
+		}
 	})
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)

@@ -129,6 +129,11 @@ func ConnectReason(err error) Reason {
 		}
 		return ConnectOther
 	}
+	// A file that is missing is not a socket that is.
+	var secret *SecretError
+	if errors.As(err, &secret) && !isTimeout(err) {
+		return ConnectAuth
+	}
 	var dns *net.DNSError
 	var record tls.RecordHeaderError
 	var alert tls.AlertError
@@ -147,10 +152,6 @@ func ConnectReason(err error) Reason {
 		return ConnectRefused
 	case isTimeout(err):
 		return ConnectTimeout
-	}
-	var secret *SecretError
-	if errors.As(err, &secret) {
-		return ConnectAuth
 	}
 	return ConnectOther
 }

@@ -248,7 +248,7 @@ func (s *Server) CloseIdle(ctx context.Context, wanted func(database string) boo
 // open connects and counts; see CountFailure for the lasting session.
 func (s *Server) open(ctx context.Context, database string) (*Session, error) {
 	began := time.Now()
-	session, err := s.connect(ctx, database)
+	session, err := s.connect(ctx, database, nil)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
