@@ -92,7 +92,7 @@ func (e *Engine) background(sel Selection) []slot {
 func (e *Engine) due(s slot, r *record, now time.Time, role spec.Role) bool {
 	if need := s.unit.c.Needs.Role; need != spec.AnyRole && need != role {
 		// Known without a session; the others need its facts.
-		r.noteSkip(SkipRole)
+		r.noteSkip(SkipRole, cure{})
 		return false
 	}
 	if r.running || now.Before(r.held) {

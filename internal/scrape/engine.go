@@ -81,11 +81,17 @@ type Engine struct {
 	found    extensions
 	stretch  float64 // of the rhythms of slow collectors, above 1
 	state    postgres.State
-	maindb   string // name of the maintenance database
-	late     uint64 // scrapes answered at their deadline, with something missing
-	blind    bool   // the last scrape could not read pg_database
-	wasUp    bool   // in the last scrape
-	told     bool   // the log has said whether the server is up
+	facts    postgres.Facts // of the lasting session
+	tls      *spec.TLS      // of the same
+	maindb   string         // name of the maintenance database
+	late     uint64         // scrapes answered at their deadline, with something missing
+	blind    bool           // the last scrape could not read pg_database
+	wasUp    bool           // in the last scrape
+	told     bool           // the log has said whether the server is up
+	down     error          // why it was not, in the last scrape
+	flown    int            // flights so far
+	first    time.Time      // when the first of them began
+	latest   time.Time      // and the last
 }
 
 // tally is what failures are counted by.
@@ -207,8 +213,11 @@ func (e *Engine) Archived() postgres.Archived {
 }
 
 // noteServer takes in what a scrape found of the server.
-func (e *Engine) noteServer(facts postgres.Facts, state postgres.State) {
-	if e.noteIdentity(facts, state) {
+func (e *Engine) noteServer(session *postgres.Session, state postgres.State) {
+	e.mu.Lock()
+	e.facts, e.tls = session.Facts, session.TLS()
+	e.mu.Unlock()
+	if e.noteIdentity(session.Facts, state) {
 		// Sessions kept from before are dead, and the next to use one would fail.
 		e.server.CloseIdle(e.ctx, func(string) bool { return false })
 	}

@@ -83,6 +83,10 @@ func (e *Engine) join(ctx context.Context, sel Selection) *flight {
 	f.deadline = deadline.Add(-min(margin, time.Until(deadline)/10))
 	f.ctx, f.cancel = context.WithDeadline(e.ctx, f.deadline)
 	e.flights[sel.Key] = f
+	e.latest = time.Now()
+	if e.flown++; e.flown == 1 {
+		e.first = e.latest
+	}
 	e.wg.Go(func() {
 		defer f.cancel()
 		e.fly(f)
@@ -131,7 +135,7 @@ func (e *Engine) fly(f *flight) {
 	if err != nil {
 		return
 	}
-	e.noteServer(session.Facts, state)
+	e.noteServer(session, state)
 	started := e.refresh(f, session.Facts, state)
 	e.runOnScrape(f, session, state)
 	e.server.Release(f.ctx, session)
@@ -190,6 +194,7 @@ func (e *Engine) noteUp(f *flight, err error) {
 		return
 	}
 	f.decided, f.up = true, err == nil
+	e.down = err
 	if err != nil {
 		e.server.CountFailure(err)
 	}
@@ -263,10 +268,11 @@ func (e *Engine) choose(s slot, facts postgres.Facts, role spec.Role) *plan {
 		e.noteFailure(s, r, postgres.ReasonMismatch, err)
 		return nil
 	case skip != "":
+		cure := s.unit.cure(skip, facts)
 		if r.skip != skip {
-			level.Debug(e.logger).Log("msg", "collector skipped", "server", e.server.Address(), "collector", s.unit.c.Name, "datname", s.database, "reason", string(skip), "cure", s.unit.cure(skip, facts))
+			level.Debug(e.logger).Log("msg", "collector skipped", "server", e.server.Address(), "collector", s.unit.c.Name, "datname", s.database, "reason", string(skip), "cure", cure.does)
 		}
-		r.noteSkip(skip)
+		r.noteSkip(skip, cure)
 		return nil
 	case time.Now().Before(r.held):
 		return nil
@@ -281,17 +287,21 @@ func (e *Engine) finish(s slot, p *plan, run spec.Run, r postgres.Result, cost t
 	var res *result
 	var others map[string]*result
 	err := r.Err
+	rows, began := 0, time.Now()
 	if err == nil {
+		rows = r.Rows.Len()
 		res, err = s.unit.bind(run, r.Rows, p, r.Dropped)
 	}
 	if err == nil {
 		others, err = s.unit.refolded(run.Database)
 	}
+	binding := time.Since(began)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	rec := e.record(s)
 	e.noteTook(s.unit, cost-rec.cost)
 	rec.duration, rec.cost, rec.missing = r.Elapsed, cost, len(r.Dropped)
+	rec.rows, rec.binding = rows, binding
 	if err != nil {
 		e.noteFailure(s, rec, postgres.QueryReason(err), err)
 		e.dropWithdrawn(s.unit)
@@ -326,5 +336,5 @@ func (e *Engine) noteFailure(s slot, r *record, reason postgres.Reason, err erro
 		level.Warn(e.logger).Log("msg", "collector failed", "server", e.server.Address(), "collector", s.unit.c.Name, "datname", s.database, "reason", string(reason), "err", err)
 	}
 	e.failures[tally{s.unit.c.Name, reason}]++
-	r.noteFailure(time.Now(), reason)
+	r.noteFailure(time.Now(), reason, err)
 }

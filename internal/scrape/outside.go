@@ -229,14 +229,18 @@ func (o *Outside) take(r *reading, u *unit, rd spec.Reading) {
 	}
 	var res *result
 	err := rd.Err
+	rows, began := 0, time.Now()
 	if err == nil {
+		rows = rd.Rows.Len()
 		res, err = u.bindNamed(rd)
 	}
+	binding := time.Since(began)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	t := o.records[u]
 	again := t.tried.Equal(rd.At)
 	t.tried, t.duration, t.unknown = rd.At, rd.Elapsed, rd.Unknown
+	t.rows, t.binding = rows, binding
 	if err == nil {
 		if t.reason != "" {
 			level.Info(o.logger).Log("msg", "collector works again", "collector", u.c.Name)
@@ -252,7 +256,7 @@ func (o *Outside) take(r *reading, u *unit, rd spec.Reading) {
 	if !again {
 		o.failures[tally{u.c.Name, reason}]++
 	}
-	t.noteFailure(rd.At, reason)
+	t.noteFailure(rd.At, reason, err)
 }
 
 // Close ends what is under way and waits for it.

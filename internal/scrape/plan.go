@@ -3,6 +3,7 @@ package scrape
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/pgvigil/pgvigil/internal/postgres"
 	"github.com/pgvigil/pgvigil/internal/spec"
@@ -157,23 +158,34 @@ func unmet(n spec.Needs, facts postgres.Facts, role spec.Role) Skip {
 	return ""
 }
 
-// cure is what a person can do about a skip; empty where it is as it should be.
-func (u *unit) cure(skip Skip, facts postgres.Facts) string {
+// cure is what a person can do about a skip.
+type cure struct {
+	does     string // a statement, or what is to be set; empty where it is as it should be
+	database string // where
+}
+
+// named is the role in the grants that collectors declare.
+const named = " TO pgvigil"
+
+// cure returns what can be done about a skip by a session's facts.
+func (u *unit) cure(skip Skip, facts postgres.Facts) cure {
 	n := u.c.Needs
-	ext, there := facts.Extensions[n.Extension]
-	switch skip {
+	c := cure{database: facts.Database}
+	switch ext, there := facts.Extensions[n.Extension]; skip {
 	case SkipPrivilege:
+		c.does = n.Grant
 		if there && !ext.Usable {
-			return fmt.Sprintf("GRANT USAGE ON SCHEMA %q TO pgvigil", ext.Schema)
+			c.does = "GRANT USAGE ON SCHEMA " + postgres.QuoteIdent(ext.Schema) + named
 		}
-		return n.Grant
+		if grant, ok := strings.CutSuffix(c.does, named); ok {
+			c.does = grant + " TO " + postgres.QuoteIdent(facts.User)
+		}
 	case SkipExtension:
-		return "CREATE EXTENSION " + n.Extension
+		c.does = "CREATE EXTENSION " + n.Extension
 	case SkipSetting:
-		return "set " + n.Setting
-	default:
-		return ""
+		c.does = "set " + n.Setting
 	}
+	return c
 }
 
 func denied(a postgres.Access) Skip {

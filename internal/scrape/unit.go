@@ -122,9 +122,14 @@ type slot struct {
 // record is what is known of a slot. The engine's lock guards it.
 type record struct {
 	skip     Skip            // why the last attempt did not run
+	cure     cure            // what can be done about that
 	reason   postgres.Reason // why the last run failed; "" if it did not
+	fault    string          // the text of the last failure, also when runs are good again
+	failed   time.Time       // when that was
 	ran      bool            // there has been a run
+	rows     int             // of the last run that was answered
 	duration time.Duration   // of the last run, on the server and the wire
+	binding  time.Duration   // that its rows took here
 	cost     time.Duration   // of the last run, with its share of opening the session and preparing
 	missing  int             // columns this server lacks
 	running  bool
@@ -139,8 +144,9 @@ type record struct {
 const holdOff = time.Hour
 
 // noteFailure records a failed run.
-func (r *record) noteFailure(now time.Time, reason postgres.Reason) {
-	r.ran, r.reason, r.skip = true, reason, ""
+func (r *record) noteFailure(now time.Time, reason postgres.Reason, err error) {
+	r.ran, r.reason, r.skip, r.cure = true, reason, "", cure{}
+	r.fault, r.failed = postgres.Cause(err), now
 	switch reason {
 	case postgres.ReasonPermission, postgres.ReasonUndefined, postgres.ReasonMismatch:
 		r.held = now.Add(holdOff)
@@ -149,7 +155,7 @@ func (r *record) noteFailure(now time.Time, reason postgres.Reason) {
 
 // noteSuccess records a good run.
 func (r *record) noteSuccess(res *result) {
-	r.ran, r.reason, r.skip = true, "", ""
+	r.ran, r.reason, r.skip, r.cure = true, "", "", cure{}
 	r.last = res.at
 	r.publish(res)
 	r.held = time.Time{}
@@ -165,8 +171,8 @@ func (r *record) publish(res *result) {
 
 // noteSkip records that the collector does not run on this server now. What an
 // earlier run showed is no longer true.
-func (r *record) noteSkip(s Skip) {
-	r.skip, r.reason, r.ran, r.good = s, "", false, nil
+func (r *record) noteSkip(s Skip, c cure) {
+	r.skip, r.cure, r.reason, r.ran, r.good = s, c, "", false, nil
 }
 
 // Probe returns what the collectors need looked up when a session opens, for
