@@ -30,11 +30,12 @@ var floors = map[string][]string{
 	"internal/config":    {"internal/spec", "internal/postgres", "internal/backup", "internal/readiness", "internal/page"},
 	"internal/pgbouncer": {"internal/spec", "internal/postgres"},
 	"internal/explain":   {"internal/spec", "internal/postgres"},
-	"internal/web":       {"internal/spec", "internal/postgres", "internal/pgbouncer", "internal/backup", "internal/page", "internal/scrape", "internal/explain", "internal/config", "internal/readiness"},
+	"internal/doctor":    {"internal/spec", "internal/postgres", "internal/scrape"},
+	"internal/web":       {"internal/spec", "internal/postgres", "internal/pgbouncer", "internal/backup", "internal/page", "internal/scrape", "internal/explain", "internal/config", "internal/readiness", "internal/doctor"},
 	"internal/pgtest":    {},
 	"cmd/pgvigil": {
 		"collector", "internal/spec", "internal/postgres", "internal/page", "internal/scrape", "internal/config",
-		"internal/web", "internal/explain", "internal/catalog", "internal/readiness",
+		"internal/web", "internal/explain", "internal/catalog", "internal/readiness", "internal/doctor",
 	},
 
 	"internal/catalog/gen/all":     {"internal/catalog"},

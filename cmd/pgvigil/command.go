@@ -34,6 +34,7 @@ type outside struct {
 func commands() []command {
 	return []command{
 		{"check", "Judge a server by the four factors of production-ready PostgreSQL.", checkCommand},
+		{"doctor", "Say why a metric is missing, what may not be seen, and what it costs.", doctorCommand},
 		{"explain", "Show the plan of a statement of pg_stat_statements, without executing it.", explainCommand},
 	}
 }
@@ -71,9 +72,14 @@ func newCommandLine(name, about string, out outside) *commandLine {
 	set(c.Application, "connect.timeout", "Time to connect within.", postgres.DefaultConnectTimeout.String(), &c.server.connectTimeout, positive)
 	c.log.flags(c.Application)
 	for _, shared := range []string{"connect.timeout", "log.level", "log.format"} {
-		c.GetFlag(shared).Envar("PGVIGIL_" + strings.ToUpper(strings.ReplaceAll(shared, ".", "_")))
+		c.GetFlag(shared).Envar(variableOf(shared))
 	}
 	return c
+}
+
+// variableOf is the variable of one of the exporter's flags.
+func variableOf(flag string) string {
+	return "PGVIGIL_" + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(flag))
 }
 
 // parse reads what stands behind the command. Help that was asked for is printed,

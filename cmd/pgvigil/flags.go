@@ -96,6 +96,18 @@ func parseFlags(args []string, collectors []spec.Collector, all []command, stdou
 func (f *flags) serverFlags(app *kingpin.Application) {
 	app.Flag("config.file", "YAML file that names the targets of /probe; SIGHUP or POST /-/reload reads it again.").PlaceHolder("FILE").StringVar(&f.configFile)
 	app.Flag("config.check", "Check the configuration without a connect, and exit.").NoEnvar().BoolVar(&f.check)
+	f.databaseFlags(app)
+	set(app, "connect.timeout", "Time to connect within.", postgres.DefaultConnectTimeout.String(), &f.watch.ConnectTimeout, positive)
+	set(app, "scrape.timeout-offset", "Time taken off Prometheus' own scrape timeout, so that the page arrives within it.", "0.5s", &f.timeoutOffset, notNegative)
+	f.rhythmFlags(app)
+	app.Flag("series.max", "Most series of a server that each collector may give, instead of its own budget; 0 lifts all budgets.").PlaceHolder("N").
+		SetValue(&value[int]{name: "series.max", into: &f.watch.MaxSeries, parse: budget})
+	f.log.flags(app)
+	app.Flag("sql.dump", "Write each collector's SQL to DIR/MAJOR/COLLECTOR.sql, ready for psql, and exit.").NoEnvar().PlaceHolder("DIR").StringVar(&f.sqlDump)
+}
+
+// databaseFlags are about where collectors run, and within how many sessions.
+func (f *flags) databaseFlags(app *kingpin.Application) {
 	databases := func(name, help string, into *[]string) {
 		app.Flag(name, help).PlaceHolder("REGEXP").SetValue(&patterns{name: name, into: into})
 	}
@@ -104,15 +116,13 @@ func (f *flags) serverFlags(app *kingpin.Application) {
 	set(app, "sessions.max", "Most sessions ever open at once on a server.", strconv.Itoa(postgres.DefaultSessions), &f.watch.Sessions.Max,
 		atLeast(postgres.MinSessions, "one session lasts, and slow collectors need another"))
 	set(app, "sessions.max-age", "Age at which a session is replaced by a new one.", "1h", &f.watch.Sessions.MaxAge, positive)
-	set(app, "connect.timeout", "Time to connect within.", postgres.DefaultConnectTimeout.String(), &f.watch.ConnectTimeout, positive)
-	set(app, "scrape.timeout-offset", "Time taken off Prometheus' own scrape timeout, so that the page arrives within it.", "0.5s", &f.timeoutOffset, notNegative)
+}
+
+// rhythmFlags are about how often collectors run that do not run with each scrape.
+func (f *flags) rhythmFlags(app *kingpin.Application) {
 	set(app, "governor.share", "Part of one core of the server that a collector which does not run with each scrape may take; those with a rhythm of minutes take no more than that together.",
 		strconv.FormatFloat(scrape.DefaultShare, 'g', -1, 64), &f.watch.Share, share)
 	set(app, "rhythm.scale", "Factor on the time between two runs of each collector that does not run with each scrape.", "1", &f.rhythm, factor)
-	app.Flag("series.max", "Most series of a server that each collector may give, instead of its own budget; 0 lifts all budgets.").PlaceHolder("N").
-		SetValue(&value[int]{name: "series.max", into: &f.watch.MaxSeries, parse: budget})
-	f.log.flags(app)
-	app.Flag("sql.dump", "Write each collector's SQL to DIR/MAJOR/COLLECTOR.sql, ready for psql, and exit.").NoEnvar().PlaceHolder("DIR").StringVar(&f.sqlDump)
 }
 
 // webFlags are about what listens.

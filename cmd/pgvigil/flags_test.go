@@ -58,7 +58,7 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"--collector.stat_statements.limit=many"}, `--collector.stat_statements.limit: "many" is not a number of at least 0: 0 shows all`},
 		{[]string{"--collector.stat_user_tables.limit=-1"}, `--collector.stat_user_tables.limit: "-1" is not a number of at least 0: 0 shows all`},
 		{[]string{"--web.telemetry-path=metrics"}, `--web.telemetry-path: "metrics" is not a path: write it like /metrics`},
-		{[]string{"--web.telemetry-path=/probe"}, `--web.telemetry-path: "/probe" is taken: choose a path other than /probe, /explain, /readiness and those below /-/`},
+		{[]string{"--web.telemetry-path=/probe"}, `--web.telemetry-path: "/probe" is taken: choose a path other than /probe, /explain, /readiness, /collectors and those below /-/`},
 		{[]string{"--log.level=loud"}, `--log.level: "loud" is none of debug, info, warn, error`},
 		{[]string{"--log.format=xml"}, `--log.format: "xml" is none of logfmt, json`},
 	} {

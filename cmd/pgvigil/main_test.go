@@ -240,7 +240,7 @@ func TestWebConfig(t *testing.T) {
 	if !p.listening() {
 		t.Fatal("the program ended")
 	}
-	for _, path := range []string{"/metrics", "/explain?queryid=1"} {
+	for _, path := range []string{"/metrics", "/explain?queryid=1", "/collectors"} {
 		if got := p.get(t, path); !strings.HasPrefix(got, "401 ") {
 			t.Errorf("%s without a password: %.80s", path, got)
 		}
@@ -280,11 +280,12 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 		{args: []string{"--dsn=postgresql://pgvigil:S3cret@127.0.0.1:1/postgres"}},
 		{args: []string{"explain", "postgresql://pgvigil:S3cret@127.0.0.1:1/postgres"}},
 		{env: env("DATA_SOURCE_NAME=postgresql://pgvigil:S3cret@127.0.0.1:1/postgres"), args: []string{"explain", "1"}},
+		{env: env("DATA_SOURCE_NAME=postgresql://pgvigil:S3cret@127.0.0.1:1/postgres"), args: []string{"doctor"}},
 		{args: []string{"--config.check", "postgresql://pgvigil:S3cret@127.0.0.1:1/postgres"}},
 	} {
 		p := start(t, append(tt.env, "PGVIGIL_LOG_LEVEL=debug"), tt.args...)
 		if p.listening() {
-			for _, path := range []string{"/", "/metrics"} {
+			for _, path := range []string{"/", "/metrics", "/collectors"} {
 				if page := p.get(t, path); strings.Contains(page, secret) {
 					t.Errorf("%q: %s shows the secret", tt, path)
 				}

@@ -28,6 +28,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET "+probePath, s.probe)
 	mux.HandleFunc("GET "+explainPath, s.explain)
 	mux.HandleFunc("GET "+readinessPath, s.readinessReport)
+	mux.HandleFunc("GET "+collectorsPath, s.collectors)
 	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "healthy") })
 	mux.HandleFunc("GET /-/ready", s.ready)
 	mux.HandleFunc("POST /-/reload", s.reload)

@@ -24,6 +24,7 @@ type landing struct {
 // listed is a server on the page /.
 type listed struct {
 	Name, Kind, Address, Link string
+	Collectors                string // empty where there is no such page
 }
 
 // landingPage answers /. Its links are relative: a proxy may have put us
@@ -37,6 +38,9 @@ func (s *Server) landingPage(w http.ResponseWriter, _ *http.Request) {
 			data.Main = true
 		} else {
 			at.Link = "." + probePath + "?target=" + url.QueryEscape(t.Name)
+		}
+		if t.Kind == config.PostgreSQL {
+			at.Collectors = "." + collectorsPath + queryOf(t.Name)
 		}
 		data.Servers = append(data.Servers, at)
 		if s.opt.Explain && t.Kind == config.PostgreSQL {

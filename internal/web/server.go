@@ -1,6 +1,6 @@
 // Package web answers over HTTP: /metrics for the server given by flags and
 // environment, /probe for the targets of the configuration file, a landing page
-// that lists them, health and reload.
+// that lists them, pages for people about each, health and reload.
 package web
 
 import (
@@ -70,6 +70,7 @@ type Server struct {
 	process *process
 	landing *template.Template
 	report  *template.Template // of readiness
+	doctor  *template.Template // of collectors
 	gzips   sync.Pool          // of *gzip.Writer
 	buffers sync.Pool          // of *bufio.Writer
 	loading sync.Mutex         // one reload at a time
@@ -101,11 +102,15 @@ func New(ctx context.Context, opt Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the page of readiness: %w", err)
 	}
+	doctor, err := newCollectorsTemplate()
+	if err != nil {
+		return nil, fmt.Errorf("read the page of collectors: %w", err)
+	}
 	process, err := newProcess()
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{opt: opt, leave: leaveTimeout, process: process, landing: landing, report: report}
+	s := &Server{opt: opt, leave: leaveTimeout, process: process, landing: landing, report: report, doctor: doctor}
 	// Engines outlive ctx until Close, so that requests under way can end.
 	s.pool = newPool(context.WithoutCancel(ctx), opt.Watch, opt.Logger, opt.Main)
 	if err := s.load(); err != nil {
@@ -122,8 +127,8 @@ func CheckMetricsPath(p string) error {
 	switch {
 	case !strings.HasPrefix(p, "/") || path.Clean(p) != p || strings.ContainsAny(p, "{}?#% \t\n"):
 		return fmt.Errorf("%q is not a path: write it like %s", p, DefaultMetricsPath)
-	case p == probePath || p == explainPath || p == readinessPath || strings.HasPrefix(p, healthPrefix) || p+"/" == healthPrefix:
-		return fmt.Errorf("%q is taken: choose a path other than %s, %s, %s and those below %s", p, probePath, explainPath, readinessPath, healthPrefix)
+	case p == probePath || p == explainPath || p == readinessPath || p == collectorsPath || strings.HasPrefix(p, healthPrefix) || p+"/" == healthPrefix:
+		return fmt.Errorf("%q is taken: choose a path other than %s, %s, %s, %s and those below %s", p, probePath, explainPath, readinessPath, collectorsPath, healthPrefix)
 	}
 	return nil
 }
