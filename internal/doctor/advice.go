@@ -27,6 +27,8 @@ func wayOut(reason postgres.Reason, step postgres.Step, fault string) string {
 			return "The file or command that gives the user or password must work for the user that pgvigil runs as."
 		case strings.Contains(fault, "pg_hba.conf"):
 			return "No line of pg_hba.conf lets this user in from here: add one, and reload the server. It may want TLS: see sslmode."
+		case strings.Contains(fault, "does not exist"):
+			return "Correct the user, or make it: CREATE ROLE pgvigil LOGIN; GRANT pg_monitor TO pgvigil."
 		}
 		return "Correct the user or the password; ALTER ROLE ... PASSWORD sets one. A role that may log in has LOGIN."
 	case postgres.ConnectTLS:

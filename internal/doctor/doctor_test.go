@@ -29,11 +29,11 @@ func declared(name string, every time.Duration) spec.Collector {
 func sick() doctor.Findings {
 	good := scrape.RunReport{
 		Outcome: scrape.Works, Last: at.Add(-2 * time.Second), Rows: 1200, Series: 2400, Server: 10 * time.Millisecond, Here: 500 * time.Microsecond,
-		Fault: "ERROR: deadlock detected (SQLSTATE 40P01)", Failed: at.Add(-time.Hour),
+		Fault: "quick: ERROR: deadlock detected (SQLSTATE 40P01)", Failed: at.Add(-time.Hour),
 	}
 	slow := scrape.RunReport{Database: "shop", Outcome: scrape.Works, Last: at.Add(-time.Minute), Rows: 5, Series: 50, Folded: 7, Server: time.Second, Here: time.Millisecond}
 	bad := scrape.RunReport{
-		Database: "Shop 2", Outcome: scrape.Fails, Reason: postgres.ReasonTimeout, Fault: "ERROR: canceling statement due to statement timeout (SQLSTATE 57014)",
+		Database: "Shop 2", Outcome: scrape.Fails, Reason: postgres.ReasonTimeout, Fault: "slow: ERROR: canceling statement due to statement timeout (SQLSTATE 57014)",
 		Failed: at, Server: time.Second,
 	}
 	skipped := func(skip scrape.Skip, cure, database string) []scrape.RunReport {
@@ -68,7 +68,7 @@ func sick() doctor.Findings {
 			Server: "10.0.0.7:5432", RoundTrip: 12 * time.Millisecond, Clock: -3 * time.Second, Doubt: 6 * time.Millisecond, Roles: []string{"pg_stat_scan_tables", "pg_write_all_data"},
 		},
 		Trial: &doctor.Trial{MaxSeries: 100, Collectors: []scrape.CollectorReport{
-			{Collector: declared("quick", 0), Runs: []scrape.RunReport{{Outcome: scrape.Fails, Reason: postgres.ReasonLimit, Fault: "the result has 2400 series and may have 100"}}},
+			{Collector: declared("quick", 0), Runs: []scrape.RunReport{{Outcome: scrape.Fails, Reason: postgres.ReasonLimit, Fault: "quick: the result has 2400 series and may have 100"}}},
 			{Collector: perDatabase, Runs: []scrape.RunReport{{Outcome: scrape.Works, Series: 20, Folded: 10}}},
 		}},
 	}
@@ -193,6 +193,7 @@ func TestNoSession(t *testing.T) {
 		{postgres.StepSecrets, postgres.ConnectAuth, "read secret file", "file or command"},
 		{postgres.StepStartUp, postgres.ConnectAuth, "password authentication failed", "Correct the user or the password"},
 		{postgres.StepStartUp, postgres.ConnectAuth, "no pg_hba.conf entry for host", "add one"},
+		{postgres.StepStartUp, postgres.ConnectAuth, `role "x" does not exist`, "CREATE ROLE"},
 		{postgres.StepTLS, postgres.ConnectTLS, "server refused TLS connection", "switch ssl on"},
 		{postgres.StepTLS, postgres.ConnectTLS, "x509: certificate signed by unknown authority", "sslrootcert"},
 		{postgres.StepStartUp, postgres.ConnectTooMany, "too many clients", "max_connections"},

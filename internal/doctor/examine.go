@@ -232,7 +232,7 @@ func collector(c scrape.CollectorReport, now time.Time, interval time.Duration) 
 	}
 	worst := -1
 	for _, run := range c.Runs {
-		r := runOf(run, now)
+		r := runOf(c.Collector.Name, run, now)
 		one.Runs = append(one.Runs, r)
 		one.Series += run.Series
 		one.Rows += run.Rows
@@ -254,10 +254,11 @@ func collector(c scrape.CollectorReport, now time.Time, interval time.Duration) 
 	return one
 }
 
-func runOf(run scrape.RunReport, now time.Time) Run {
+// runOf is one run; its fault need not begin with the collector's name.
+func runOf(name string, run scrape.RunReport, now time.Time) Run {
 	r := Run{
 		Database: run.Database, State: string(run.Outcome), Why: string(cmp.Or(postgres.Reason(run.Skip), run.Reason)), Cure: run.Cure,
-		Series: run.Series, Rows: run.Rows, Missing: run.Missing, Fault: run.Fault, Failed: run.Failed,
+		Series: run.Series, Rows: run.Rows, Missing: run.Missing, Fault: strings.TrimPrefix(run.Fault, name+": "), Failed: run.Failed,
 	}
 	if run.Outcome != scrape.Skipped {
 		r.Server, r.Here = run.Server.Seconds(), run.Here.Seconds()
@@ -335,7 +336,7 @@ func shown(c scrape.CollectorReport) Change {
 		s.After += run.Series
 		s.FoldedAfter += run.Folded
 		if run.Outcome == scrape.Fails && run.Reason == postgres.ReasonLimit {
-			s.LeftOut = run.Fault
+			s.LeftOut = sentence(s.Collector, run.Fault)
 		}
 	}
 	return s
@@ -386,6 +387,11 @@ func powers(has []string) []string {
 	})
 }
 
+// sentence is a fault without the collector's name before it and the full stop behind it.
+func sentence(collector, fault string) string {
+	return strings.TrimSuffix(strings.TrimPrefix(fault, collector+": "), ".")
+}
+
 // failing is what to say of a collector that fails.
 func failing(c scrape.CollectorReport) (Problem, bool) {
 	var fails []scrape.RunReport
@@ -405,7 +411,7 @@ func failing(c scrape.CollectorReport) (Problem, bool) {
 		}
 	}
 	return Problem{
-		What: fmt.Sprintf("%s fails%s (%s): %s.", c.Collector.Name, where, fails[0].Reason, strings.TrimSuffix(fails[0].Fault, ".")),
+		What: fmt.Sprintf("%s fails%s (%s): %s.", c.Collector.Name, where, fails[0].Reason, sentence(c.Collector.Name, fails[0].Fault)),
 		Do:   remedy(c.Collector, fails[0].Reason),
 	}, true
 }

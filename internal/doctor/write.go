@@ -38,12 +38,14 @@ func (r Report) Text(w io.Writer) error {
 	r.problems(&b)
 	r.grants(&b)
 	r.connection(&b)
-	r.identity(&b)
-	r.databases(&b)
-	r.collectors(&b)
-	r.cost(&b)
-	r.series(&b)
-	r.budget(&b)
+	if r.Identity != nil {
+		r.identity(&b)
+		r.databases(&b)
+		r.collectors(&b)
+		r.cost(&b)
+		r.series(&b)
+		r.budget(&b)
+	}
 	for line := range strings.Lines(b.String()) {
 		// What is aligned ends in blanks where cells are empty.
 		if _, err := io.WriteString(w, strings.TrimRight(line, " \n")+"\n"); err != nil {
@@ -209,10 +211,8 @@ func ahead(offset float64) string {
 }
 
 func (r Report) identity(b *bytes.Buffer) {
-	if r.Identity != nil {
-		rows(b, "Server", r.IdentityRows())
-		rows(b, "Role", r.Role.Rows())
-	}
+	rows(b, "Server", r.IdentityRows())
+	rows(b, "Role", r.Role.Rows())
 }
 
 // IdentityRows are which server answers, for people.
