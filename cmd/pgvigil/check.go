@@ -91,15 +91,7 @@ func judge(ctx context.Context, c *commandLine, target config.Target, out outsid
 		return readiness.Report{}, err
 	}
 	defer s.Close()
-	report, err := s.Readiness(ctx, target.Name)
-	if err != nil {
-		return report, err
-	}
-	report.Server = target.Conn.Address()
-	if target.Name != "" {
-		report.Server = target.Name
-	}
-	return report, nil
+	return s.Readiness(ctx, target.Name)
 }
 
 // verdictError is how a report ends a pipeline.

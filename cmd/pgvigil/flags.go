@@ -122,7 +122,7 @@ func (f *flags) databaseFlags(app *kingpin.Application) {
 func (f *flags) rhythmFlags(app *kingpin.Application) {
 	set(app, "governor.share", "Part of one core of the server that a collector which does not run with each scrape may take; those with a rhythm of minutes take no more than that together.",
 		strconv.FormatFloat(scrape.DefaultShare, 'g', -1, 64), &f.watch.Share, share)
-	set(app, "rhythm.scale", "Factor on the time between two runs of each collector that does not run with each scrape.", "1", &f.rhythm, factor)
+	set(app, "rhythm.scale", "Factor on the time between two runs of each collector that does not run with each scrape, and between two judgements of readiness.", "1", &f.rhythm, factor)
 }
 
 // webFlags are about what listens.

@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/go-kit/log"
 	"github.com/go-kit/log/level"
@@ -98,7 +99,8 @@ func run(ctx context.Context, hangup <-chan os.Signal, all []command, args []str
 // options joins what flags, environment and file say.
 func options(f *flags, collectors []spec.Collector, getenv func(string) string, logger log.Logger) (web.Options, error) {
 	opt := web.Options{
-		Watch: f.watch, MetricsPath: f.metricsPath, TimeoutOffset: f.timeoutOffset, Explain: f.explain, Logger: logger,
+		Watch: f.watch, MetricsPath: f.metricsPath, TimeoutOffset: f.timeoutOffset, Explain: f.explain,
+		JudgeEvery: time.Duration(f.rhythm * float64(web.DefaultJudgeEvery)), Logger: logger,
 	}
 	main, ok, err := config.Environment(getenv)
 	if err != nil {

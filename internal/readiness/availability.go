@@ -371,7 +371,7 @@ func availability() []Check {
 					case !ok:
 						return unknown("%s is not shown", name)
 					case on == 0:
-						return fail("%s is off", name)
+						return fail("the setting %s is off", name)
 					}
 				}
 				switch word, ok := f.Word("synchronous_commit"); {

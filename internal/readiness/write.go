@@ -82,10 +82,10 @@ func escape(text string) string {
 	return strings.NewReplacer("|", `\|`, "\n", " ", "<", "&lt;", "*", `\*`, "_", `\_`, "`", "'").Replace(text)
 }
 
-// capital makes the first letter large.
+// capital makes the first letter large, but for the name of a setting or extension.
 func capital(text string) string {
-	if text == "" {
-		return ""
+	if first, _, _ := strings.Cut(text, " "); text == "" || strings.Contains(first, "_") {
+		return text
 	}
 	return strings.ToUpper(text[:1]) + text[1:]
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
@@ -33,27 +34,28 @@ var (
 		Help: "Checks of the factor that come to the verdict; what is accepted counts as pass."}
 )
 
-// How often a server is judged by what scrapes have read: collectors run more rarely
-// still. The first report is made again soon, since much has not been read by then.
+// DefaultJudgeEvery is how often a server is judged by what scrapes have read:
+// collectors run more rarely still.
+const DefaultJudgeEvery = time.Minute
+
+// The first reports are made more often, since much has not been read by then: so much,
+// for so many of the usual times.
 const (
-	judgeEvery = time.Minute
-	judgeAgain = 10 * time.Second
+	judgeOftener   = 6
+	judgeOftenerOf = 5
 )
 
 // judged is the last report on a server, as families of its page.
 type judged struct {
-	mu       sync.Mutex
-	families []page.Family
-	next     time.Time // when to judge again
+	mu          sync.Mutex
+	families    []page.Family
+	first, next time.Time // the first report, and when to judge again
 }
 
-// judge judges a server by its page.
-func (s *Server) judge(name string, families []page.Family) readiness.Report {
-	title := name
-	if title == "" {
-		title = config.MainPage
-	}
-	return readiness.Judge(title, readiness.Read(time.Now(), families, s.opt.Watch.Collectors), s.readiness.Load().Options(name))
+// judge judges a server by its page. One without a name is called by its address.
+func (s *Server) judge(t config.Target, families []page.Family) readiness.Report {
+	name := cmp.Or(t.Name, t.Conn.Address())
+	return readiness.Judge(name, readiness.Read(time.Now(), families, s.opt.Watch.Collectors), s.readiness.Load().Options(t.Name))
 }
 
 // addReadiness adds what the server is judged by to its page.
@@ -68,11 +70,15 @@ func (s *Server) addReadiness(l *lent, sel scrape.Selection, families []page.Fam
 	t.judged.mu.Lock()
 	defer t.judged.mu.Unlock()
 	if now := time.Now(); !now.Before(t.judged.next) {
-		report := s.judge(t.Name, families)
+		report := s.judge(t.Target, families)
 		t.judged.families = reportFamilies(report)
-		t.judged.next = now.Add(judgeEvery)
-		if report.Count("", readiness.Unknown) > 0 {
-			t.judged.next = now.Add(judgeAgain)
+		if t.judged.first.IsZero() {
+			t.judged.first = now
+		}
+		every := cmp.Or(s.opt.JudgeEvery, DefaultJudgeEvery)
+		t.judged.next = now.Add(every)
+		if now.Sub(t.judged.first) < judgeOftenerOf*every {
+			t.judged.next = now.Add(every / judgeOftener)
 		}
 	}
 	return append(families, t.judged.families...)
@@ -150,7 +156,7 @@ func (s *Server) Readiness(ctx context.Context, name string) (readiness.Report, 
 		}
 		families = l.scrape(ctx, selection) // which tells the backups of the server's archiver
 	}
-	return s.judge(name, families), nil
+	return s.judge(l.targets[0].Target, families), nil
 }
 
 // isUp reports whether the server of a page answered.

@@ -38,6 +38,8 @@ type Options struct {
 	TimeoutOffset time.Duration
 	// Explain says that /explain shows plans of statements.
 	Explain bool
+	// JudgeEvery is how often the readiness of a server that is scraped is judged; 0 is DefaultJudgeEvery.
+	JudgeEvery time.Duration
 	// Idle is how long a target that nobody asks for keeps its sessions; 0 is DefaultIdle.
 	Idle time.Duration
 	// Logger takes what operators should know.

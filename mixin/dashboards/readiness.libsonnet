@@ -2,7 +2,6 @@
 local board = import '../lib/board.libsonnet';
 
 function(c)
-  local whose = board.whose(c);
   local toInstance = board.link(c, 'readiness', 'Only this', ['cluster', 'pg_cluster', 'instance']);
   local verdicts = board.words([['fail', 'red'], ['warn', 'orange'], ['unknown', 'purple'], ['accepted', 'blue'], ['pass', 'green']]);
   local factors = board.named([
