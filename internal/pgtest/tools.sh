@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what tests run beside the PostgreSQL servers: PgBouncer, pgBackRest, Barman, Prometheus, Alertmanager, Chromium and
+# Installs what tests run beside the PostgreSQL servers: PgBouncer, pgBackRest, Barman, OpenSSL, Prometheus, Alertmanager, Chromium and
 # PostgreSQL 15's client programs, as packages of Debian or Ubuntu. Does nothing, and needs no network, when they are there already.
 #
 # Where it cannot (another system, not root, no network) it says what to install and succeeds: the tests that need a
@@ -17,6 +17,7 @@ missing() {
 	command -v pgbouncer >/dev/null || echo pgbouncer
 	command -v pgbackrest >/dev/null || echo pgbackrest
 	command -v barman >/dev/null || echo barman
+	command -v openssl >/dev/null || echo openssl
 	command -v prometheus >/dev/null || echo prometheus
 	command -v prometheus-alertmanager >/dev/null || command -v alertmanager >/dev/null || echo prometheus-alertmanager
 	command -v chromium >/dev/null || echo chromium

@@ -256,6 +256,8 @@ func availability() []Check {
 				switch {
 				case !ok && len(failing) > 0:
 					return unknown("%s", failedLook)
+				case !ok && len(f.All("pg_backup_look_success")) == 0:
+					return unknown("%s", f.noBackups())
 				case !ok:
 					return unknown("no recovery window is proven")
 				case have < l["recovery_days_least"]:

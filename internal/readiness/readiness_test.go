@@ -329,7 +329,7 @@ func TestForms(t *testing.T) {
 		t.Errorf("%q\n%q", text.String(), colour.String())
 	}
 	for _, line := range []string{
-		`# Readiness of a\|b`, `| fail | Is it? | No\_one \| &lt;knows>. | SELECT '1' |`, `| accepted | Is that? | No. | until 2026-07-02: we know |`,
+		`# Readiness of a\|b`, `| fail | Is it? | no\_one \| &lt;knows>. | SELECT '1' |`, `| accepted | Is that? | No. | until 2026-07-02: we know |`,
 	} {
 		if !strings.Contains(markdown.String(), line+"\n") {
 			t.Errorf("no line is %s:\n%s", line, markdown.String())

@@ -65,7 +65,7 @@ func security() []Check {
 			Judge: func(f *Facts, l Limits) Finding {
 				end, ok := f.Min("pg_tls_certificate_not_after_timestamp_seconds")
 				if !ok {
-					return unknown("pgvigil's own session has no TLS: give it sslmode=require or stronger to see the certificate")
+					return unknown("there is no TLS in pgvigil's own session: give it sslmode=require or stronger to see the certificate")
 				}
 				left := time.Unix(int64(end), 0).Sub(f.Now)
 				switch {

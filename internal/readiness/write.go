@@ -82,9 +82,11 @@ func escape(text string) string {
 	return strings.NewReplacer("|", `\|`, "\n", " ", "<", "&lt;", "*", `\*`, "_", `\_`, "`", "'").Replace(text)
 }
 
-// capital makes the first letter large, but for the name of a setting or extension.
+// capital makes the first letter large, unless it is that of a name of PostgreSQL's or
+// the configuration's.
 func capital(text string) string {
-	if first, _, _ := strings.Cut(text, " "); text == "" || strings.Contains(first, "_") {
+	first, _, _ := strings.Cut(text, " ")
+	if text == "" || strings.ContainsAny(strings.TrimRight(first, ".:"), "_.") {
 		return text
 	}
 	return strings.ToUpper(text[:1]) + text[1:]
