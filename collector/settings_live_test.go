@@ -124,10 +124,13 @@ func TestSettingsChange(t *testing.T) {
 		page = anew(t, open, "pg_settings_fingerprint", same)
 		checkNumbers(t, page, map[string]float64{"pg_settings_work_mem_bytes": 4 << 20})
 
+		nobody := func() *scrape.Engine { return watch(t, srv, pgtest.Nobody, "settings") }
+		scrapePage(t, nobody()).absent(t, "pg_settings_pending_restart") // what waits may be hidden
 		limit := page.value(t, "pg_settings_max_connections")
 		reload("ALTER SYSTEM SET max_connections = 77")
 		page = anew(t, open, "pg_settings_pending_restart", adds("pg_settings_pending_restart", 1))
 		checkNumbers(t, page, map[string]float64{"pg_settings_max_connections": limit, "pg_settings_fingerprint": fingerprint})
+		checkNumbers(t, scrapePage(t, nobody()), map[string]float64{"pg_settings_pending_restart": 1})
 
 		if err := srv.Restart(t.Context()); err != nil {
 			t.Fatal(err)

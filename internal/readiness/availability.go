@@ -183,7 +183,7 @@ func availability() []Check {
 			Name: "archiving_works", Factor: Availability, Question: "Does archiving work?", On: spec.Primary,
 			Why:    "While it fails nothing new can be restored, and pg_wal grows until the disk is full.",
 			Remedy: "SELECT * FROM pg_stat_archiver; and the server's log has what the command said",
-			Source: "pg_stat_archiver", From: []string{"stat_archiver", "stat_archiver_backlog"},
+			Source: "pg_stat_archiver", From: []string{"stat_archiver"},
 			Judge: func(f *Facts, l Limits) Finding {
 				failing, ok := f.Value("pg_stat_archiver_failing")
 				configured, _ := f.Value("pg_stat_archiver_configured")
@@ -198,6 +198,9 @@ func availability() []Check {
 					return fail("a file has waited for %.0f minutes", waited.Minutes())
 				case !succeeded:
 					return unknown("nothing has been archived yet")
+				}
+				if why := f.lacks("stat_archiver_backlog"); why != "" {
+					return unknown("the last attempt succeeded, and whether files wait is not known: %s", why)
 				}
 				return pass("the last attempt succeeded")
 			},

@@ -226,6 +226,16 @@ func TestVerdicts(t *testing.T) {
 	logged := func(on float64, more ...sample) fake {
 		return append(fake{ran("exposure", ""), ran("settings_info", ""), {"pg_exposure_log_connections", nil, on}}, more...)
 	}
+	archiver := func(failing, configured float64, waited time.Duration) fake {
+		ready := sample{"pg_stat_archiver_oldest_ready_timestamp_seconds", nil, float64(someDay.Add(-waited).Unix())}
+		last := sample{"pg_stat_archiver_last_archived_timestamp_seconds", nil, float64(someDay.Unix() - 7200)}
+		return fake{ran("stat_archiver", ""), ran("stat_archiver_backlog", ""), {"pg_stat_archiver_failing", nil, failing}, {"pg_stat_archiver_configured", nil, configured}, ready, last}
+	}
+	unindexed := func(since time.Duration) fake {
+		counted := sample{"pg_index_health_stats_reset_timestamp_seconds", []string{"datname", "a"}, float64(someDay.Add(-since).Unix())}
+		at := []string{"datname", "a", "relname", "", "kind", "unused"}
+		return fake{ran("index_health", "a"), ran("index_health_keys", "a"), {"pg_index_health_indexes", at, 3}, {"pg_index_health_bytes", at, 1 << 30}, counted}
+	}
 	const tib = 1 << 40
 	for _, tt := range []struct {
 		check, about string
@@ -256,6 +266,12 @@ func TestVerdicts(t *testing.T) {
 		{"backup_present", "seen", backup(1), Pass},
 		{"backup_present", "seen long ago", backup(0), Unknown},
 		{"backup_fresh", "seen long ago", backup(0), Unknown},
+		{"archiving_works", "as it should", archiver(0, 1, time.Minute), Pass},
+		{"archiving_works", "with a command that hangs", archiver(0, 1, 2*time.Hour), Fail},
+		{"archiving_works", "with one that fails", archiver(1, 1, 0), Fail},
+		{"archiving_works", "without one", archiver(0, 0, 2*time.Hour), Unknown},
+		{"unused_indexes", "for a year", unindexed(365 * day), Warn},
+		{"unused_indexes", "since yesterday", unindexed(day), Unknown},
 		{"connections_logged", "by PostgreSQL", logged(1), Pass},
 		{"connections_logged", "by pgaudit", logged(0, sample{"pg_settings_info", []string{"name", "pgaudit.log", "setting", "ddl"}, 1}), Pass},
 		{"connections_logged", "by pgaudit that logs nothing", logged(0, sample{"pg_settings_info", []string{"name", "pgaudit.log", "setting", "none"}, 1}), Warn},

@@ -293,7 +293,7 @@ func testNeglected(t *testing.T, major int) {
 var hiddenFromNobody = []string{
 	"tls_required", "tls_clients", "listen_addresses", "hba_open", "hba_trust", "hba_clear_password", "hba_errors", "networks",
 	"superuser_sessions", "owner_sessions", "password_kind", "public_schema", "read_only_role", "connections_logged",
-	"standbys", "standbys_streaming", "sync_standbys", "standby_lag", "standby_elsewhere", "failover_manager", "archiving_works",
+	"standbys", "standbys_streaming", "sync_standbys", "standby_lag", "standby_elsewhere", "failover_manager",
 	"pooling", "unused_indexes", "duplicate_indexes", "autovacuum", "autovacuum_keeps_up", "xmin_horizon", "invalid_indexes",
 	"sequences", "statement_timeout",
 }
