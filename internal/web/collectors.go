@@ -14,7 +14,6 @@ import (
 
 	"github.com/go-kit/log/level"
 
-	"github.com/pgvigil/pgvigil/internal/config"
 	"github.com/pgvigil/pgvigil/internal/doctor"
 	"github.com/pgvigil/pgvigil/internal/scrape"
 	"github.com/pgvigil/pgvigil/internal/spec"
@@ -96,7 +95,7 @@ func (s *Server) examined(name string) (*lent, *observed, error) {
 
 // findings is what is known of a server now.
 func (s *Server) findings(l *lent, o *observed) doctor.Findings {
-	f := doctor.Findings{Server: cmp.Or(l.targets[0].Name, config.MainPage), Engine: o.Report()}
+	f := doctor.Findings{Server: called(l.targets[0].Target), Engine: o.Report()}
 	f.Interval = cmp.Or(f.Engine.Interval, UsualInterval)
 	for _, beside := range l.sources {
 		switch beside := beside.(type) {

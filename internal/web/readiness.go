@@ -52,10 +52,12 @@ type judged struct {
 	first, next time.Time // the first report, and when to judge again
 }
 
-// judge judges a server by its page. One without a name is called by its address.
+// called is what reports call a server: by its address where it has no name.
+func called(t config.Target) string { return cmp.Or(t.Name, t.Conn.Address()) }
+
+// judge judges a server by its page.
 func (s *Server) judge(t config.Target, families []page.Family) readiness.Report {
-	name := cmp.Or(t.Name, t.Conn.Address())
-	return readiness.Judge(name, readiness.Read(time.Now(), families, s.opt.Watch.Collectors), s.readiness.Load().Options(t.Name))
+	return readiness.Judge(called(t), readiness.Read(time.Now(), families, s.opt.Watch.Collectors), s.readiness.Load().Options(t.Name))
 }
 
 // addReadiness adds what the server is judged by to its page.
