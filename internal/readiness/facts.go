@@ -248,6 +248,9 @@ func (f *Facts) grant(collector string) string {
 // monitorGrant is what nearly all of it wants.
 const monitorGrant = "GRANT pg_monitor TO pgvigil"
 
+// readGrant shows what PostgreSQL hides from pg_monitor.
+const readGrant = "GRANT pg_read_all_data TO pgvigil (14 and newer; on 13 SELECT on tables and sequences)"
+
 // partly says where the results of a collector are missing, "" if nowhere. What is
 // good where somebody has looked may be bad where nobody has.
 func (f *Facts) partly(collector string) string {
@@ -298,4 +301,28 @@ func (f *Facts) rate(metric string, least time.Duration) (low, high float64, ok 
 		}
 	}
 	return low, high, ok
+}
+
+// unjudged names the relations of which nobody knows what they waste, and that are so
+// large, with their indexes, that it might matter. A size that is not known is large.
+func (f *Facts) unjudged(least float64) (names []string) {
+	table := []string{"datname", "schemaname", "relname"}
+	size := f.By("pg_stat_user_tables_table_size_bytes", table...)
+	indexes := f.By("pg_stat_user_tables_index_size_bytes", table...)
+	for _, metric := range []string{
+		"pg_bloat_table_hidden", "pg_bloat_table_locked", "pg_bloat_table_stale", "pg_bloat_table_without_statistics",
+		"pg_bloat_index_hidden", "pg_bloat_index_locked", "pg_bloat_index_stale", "pg_bloat_index_without_statistics",
+	} {
+		for _, s := range f.All(metric) {
+			at := s.key(table)
+			bytes, known := size[at]
+			if strings.HasPrefix(metric, "pg_bloat_index_") {
+				bytes = indexes[at]
+			}
+			if (!known || bytes > least) && s.Value > 0 && !slices.Contains(names, at) {
+				names = append(names, at)
+			}
+		}
+	}
+	return names
 }

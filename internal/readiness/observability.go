@@ -2,7 +2,6 @@ package readiness
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/pgvigil/pgvigil/internal/spec"
@@ -335,66 +334,6 @@ func observability() []Check {
 			},
 		},
 	}
-}
-
-// lastRelease is when the PostgreSQL project ends a major version, by its versioning
-// policy: five years after the first release, in November.
-var lastRelease = map[spec.Version]time.Time{
-	13: time.Date(2025, time.November, 13, 0, 0, 0, 0, time.UTC),
-	14: time.Date(2026, time.November, 12, 0, 0, 0, 0, time.UTC),
-	15: time.Date(2027, time.November, 11, 0, 0, 0, 0, time.UTC),
-	16: time.Date(2028, time.November, 9, 0, 0, 0, 0, time.UTC),
-	17: time.Date(2029, time.November, 8, 0, 0, 0, 0, time.UTC),
-	18: time.Date(2030, time.November, 14, 0, 0, 0, 0, time.UTC),
-}
-
-// release is a minor version.
-type release struct {
-	minor int
-	came  time.Time
-	last  bool // of its major
-}
-
-// newestMinor are the releases that were known when this was written. New ones come at
-// least once in three months, on the second Thursday of February, May, August and
-// November.
-var newestMinor = map[spec.Version]release{
-	13: {minor: 23, came: time.Date(2025, time.November, 13, 0, 0, 0, 0, time.UTC), last: true},
-	14: {minor: 23, came: spring2026},
-	15: {minor: 18, came: spring2026},
-	16: {minor: 14, came: spring2026},
-	17: {minor: 10, came: spring2026},
-	18: {minor: 4, came: spring2026},
-}
-
-// spring2026 is when those of May 2026 came.
-var spring2026 = time.Date(2026, time.May, 14, 0, 0, 0, 0, time.UTC)
-
-// readGrant shows what PostgreSQL hides from pg_monitor.
-const readGrant = "GRANT pg_read_all_data TO pgvigil (14 and newer; on 13 SELECT on tables and sequences)"
-
-// unjudged names the relations of which nobody knows what they waste, and that are so
-// large, with their indexes, that it might matter. A size that is not known is large.
-func (f *Facts) unjudged(least float64) (names []string) {
-	table := []string{"datname", "schemaname", "relname"}
-	size := f.By("pg_stat_user_tables_table_size_bytes", table...)
-	indexes := f.By("pg_stat_user_tables_index_size_bytes", table...)
-	for _, metric := range []string{
-		"pg_bloat_table_hidden", "pg_bloat_table_locked", "pg_bloat_table_stale", "pg_bloat_table_without_statistics",
-		"pg_bloat_index_hidden", "pg_bloat_index_locked", "pg_bloat_index_stale", "pg_bloat_index_without_statistics",
-	} {
-		for _, s := range f.All(metric) {
-			at := s.key(table)
-			bytes, known := size[at]
-			if strings.HasPrefix(metric, "pg_bloat_index_") {
-				bytes = indexes[at]
-			}
-			if (!known || bytes > least) && s.Value > 0 && !slices.Contains(names, at) {
-				names = append(names, at)
-			}
-		}
-	}
-	return names
 }
 
 // notNegative is a judge of a duration that is off at -1.

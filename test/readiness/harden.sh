@@ -15,6 +15,7 @@
 #   PORT, STANDBY_PORT   where the two listen                                              5432, 5433
 #   LISTEN               their address: one that clients use, never *                      127.0.0.1
 #   NETWORKS             the networks that clients come from, apart by blanks              LISTEN/32
+#                        (pgvigil tells where a session is from by its /24, or /64 of IPv6)
 #   ADMIN                the user of this machine who may become the superuser             who runs this
 #   SHARED_BUFFERS       a quarter of the machine's memory, as a start                     256MB
 #   CACHE                what PostgreSQL and the system have together to cache files with  4GB
