@@ -112,7 +112,7 @@ func TestCheckDown(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{"text", "json", "markdown"} {
 		out, said, code := checks(t, []string{"DATA_SOURCE_NAME=postgresql://pgvigil:S3cret@127.0.0.1:1/postgres"}, "--format="+format, "--fail-on=never")
-		if code != 1 || out != "" || !strings.Contains(said, "pgvigil: the server does not answer: the log says why\n") || !strings.Contains(said, "reason=refused") {
+		if code != 1 || out != "" || !strings.Contains(said, "pgvigil: the server does not answer: pgvigil doctor says why\n") || !strings.Contains(said, "reason=refused") {
 			t.Errorf("%s: ended with %d\n%s%s", format, code, out, said)
 		}
 	}

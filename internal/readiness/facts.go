@@ -232,7 +232,7 @@ func (f *Facts) lacks(collector string) string {
 	case s.skipped != "":
 		return "the collector " + collector + " is skipped here: " + s.skipped
 	case len(s.failing) > 0:
-		return "the collector " + collector + " has no result: it fails, which the log of pgvigil tells of, or has yet to run"
+		return "the collector " + collector + " has no result: it fails, or has yet to run: pgvigil doctor says which, and why"
 	}
 	return "the collector " + collector + " is switched off"
 }

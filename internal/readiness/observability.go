@@ -282,7 +282,7 @@ func observability() []Check {
 		{
 			Name: "exporter_rights", Factor: Observability, Question: "May the exporter see what it is to watch?",
 			Why:    "What is hidden from it cannot raise an alarm.",
-			Remedy: "GRANT pg_monitor TO pgvigil; METRICS.md has the grant of each collector",
+			Remedy: "GRANT pg_monitor TO pgvigil; pgvigil doctor names the others that are wanting",
 			Source: "pgvigil", From: nil,
 			Judge: func(f *Facts, _ Limits) Finding {
 				var missing []string
@@ -315,7 +315,7 @@ func observability() []Check {
 		{
 			Name: "exporter_works", Factor: Observability, Question: "Do all collectors of the exporter work?",
 			Why:    "Alerts on what a collector does not show cannot fire.",
-			Remedy: "the log of pgvigil has the error of each",
+			Remedy: "pgvigil doctor, or the page /collectors, has the last error of each",
 			Source: "pgvigil", From: nil,
 			Judge: func(f *Facts, _ Limits) Finding {
 				var failing []string

@@ -130,7 +130,7 @@ func (f *ownFamily) add(v float64, labels ...string) {
 type DownError struct{}
 
 // Error says so.
-func (DownError) Error() string { return "the server does not answer: the log says why" }
+func (DownError) Error() string { return "the server does not answer: pgvigil doctor says why" }
 
 // Readiness judges the server of a name, "" for that of /metrics, by a scrape of its
 // own. ctx must have a deadline.
