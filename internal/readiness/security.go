@@ -205,9 +205,9 @@ func security() []Check {
 				case !ok:
 					return unknown("roles are not counted")
 				case n > l["superusers"]:
-					return warn("%.0f superusers can log in", n)
+					return warn("superusers that can log in: %.0f", n)
 				}
-				return pass("%.0f superusers can log in", n)
+				return pass("superusers that can log in: %.0f", n)
 			},
 		},
 		{
