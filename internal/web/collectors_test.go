@@ -67,6 +67,7 @@ func TestCollectors(t *testing.T) {
 		{"/collectors?target=postgresql://u:S3cret@h/d", 404, "no server of that name is watched"},
 		{"/", 200, `<a href="./collectors?target=a%26b">state, grants, cost</a>`},
 		{"/", 200, `<a href="./collectors">state, grants, cost</a>`},
+		{"/", 200, `<a href="./readiness?target=a%26b">four factors</a>`},
 	} {
 		a := s.ask(t, http.MethodGet, tt.path)
 		if a.status != tt.status || !strings.Contains(a.body, tt.want) || strings.Contains(a.body, "S3cret") {

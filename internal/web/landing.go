@@ -24,7 +24,7 @@ type landing struct {
 // listed is a server on the page /.
 type listed struct {
 	Name, Kind, Address, Link string
-	Collectors                string // empty where there is no such page
+	Readiness, Collectors     string // empty where there is no such page
 }
 
 // landingPage answers /. Its links are relative: a proxy may have put us
@@ -40,6 +40,7 @@ func (s *Server) landingPage(w http.ResponseWriter, _ *http.Request) {
 			at.Link = "." + probePath + "?target=" + url.QueryEscape(t.Name)
 		}
 		if t.Kind == config.PostgreSQL {
+			at.Readiness = "." + readinessPath + queryOf(t.Name)
 			at.Collectors = "." + collectorsPath + queryOf(t.Name)
 		}
 		data.Servers = append(data.Servers, at)
