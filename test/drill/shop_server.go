@@ -36,11 +36,11 @@ func serverDrills() []solo {
 		}},
 		{drill{
 			name: "less-ready", lane: shop,
-			does:   "synchronous_commit is switched off and stays so",
-			expect: []expected{{"PostgresReadinessWorse", "info", labels{"instance": "shop-1", "check": "wal_safe"}}},
+			does:   "new passwords are kept as MD5 from now on",
+			expect: []expected{{"PostgresReadinessWorse", "info", labels{"instance": "shop-1", "check": "password_encryption"}}},
 			within: 2 * time.Minute,
 		}, func(ctx context.Context, m *member, a *attempt) error {
-			return a.change(ctx, m, "synchronous_commit = 'off'")
+			return a.change(ctx, m, "password_encryption = 'md5'")
 		}},
 		{drill{
 			name: "subscription-conflict", lane: stock,
