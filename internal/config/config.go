@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/pgvigil/pgvigil/internal/backup"
+	"github.com/pgvigil/pgvigil/internal/patroni"
 	"github.com/pgvigil/pgvigil/internal/postgres"
 )
 
@@ -46,6 +47,9 @@ type Target struct {
 	Databases Databases
 	// Sessions are bounds; zero fields are as the flags say.
 	Sessions Sessions
+	// Patroni is where the member of a cluster that runs the server is asked; without a
+	// URL it is not.
+	Patroni patroni.Config
 }
 
 // Kind is what a target is.

@@ -12,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/pgvigil/pgvigil/internal/patroni"
 	"github.com/pgvigil/pgvigil/internal/postgres"
 )
 
@@ -99,6 +100,7 @@ type written struct {
 	collectors             Collectors
 	databases              Databases
 	sessions               Sessions
+	patroni                patroni.Config
 	has                    map[string]*yaml.Node // values by key
 }
 
@@ -112,11 +114,12 @@ func (d *decoder) target(n *yaml.Node) (t Target, plain *yaml.Node) {
 		d.checkName(n, w)
 		d.checkKind(w)
 		d.checkChoices(n, w)
+		d.checkPatroni(w)
 	}
 	if len(d.errs) > before {
 		return Target{}, nil
 	}
-	t = Target{Name: w.name, Kind: w.kind, Page: w.page, Collectors: w.collectors, Databases: w.databases, Sessions: w.sessions}
+	t = Target{Name: w.name, Kind: w.kind, Page: w.page, Collectors: w.collectors, Databases: w.databases, Sessions: w.sessions, Patroni: w.patroni}
 	t.Conn = Conn{Password: Hidden(w.password), PasswordFile: w.passwordFile, PasswordCommand: w.passwordCommand}
 	at, err := d.connString(w, &t.Conn)
 	if at == nil {
@@ -183,6 +186,8 @@ func (d *decoder) written(n *yaml.Node) *written {
 				"max_age": d.duration(&w.sessions.MaxAge),
 			})
 		},
+		"patroni":    d.memberURL(&w.patroni.URL),
+		"patroni_ca": d.certificates(&w.patroni.CAFile),
 	})
 	return w
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/pgvigil/pgvigil/internal/patroni"
 )
 
 // secret is the password of all files in testdata. No error may hold it.
@@ -32,6 +34,7 @@ func TestLoad(t *testing.T) {
 			Collectors: Collectors{Enable: []string{"wal"}, Disable: []string{"locks"}},
 			Databases:  Databases{Include: []string{"app_.*"}, Exclude: []string{"app_old"}},
 			Sessions:   Sessions{Max: 5, MaxAge: 30 * time.Minute},
+			Patroni:    patroni.Config{URL: "http://10.0.0.2:8008"},
 		},
 		{Name: "plain", Conn: Conn{String: "postgresql://pgvigil:S3cret!@10.0.0.3/postgres"}},
 		{Name: "rotated", Conn: Conn{
@@ -85,7 +88,7 @@ func TestLoadPoolers(t *testing.T) {
 	}
 }
 
-const targetKeys = "collectors, databases, dbname, dsn, dsn_file, host, kind, name, page, passfile, password, password_command, password_file, port, service, sessions, sslcert, sslkey, sslmode, sslrootcert, user"
+const targetKeys = "collectors, databases, dbname, dsn, dsn_file, host, kind, name, page, passfile, password, password_command, password_file, patroni, patroni_ca, port, service, sessions, sslcert, sslkey, sslmode, sslrootcert, user"
 
 func TestLoadErrors(t *testing.T) {
 	// The errors by file, each without the path at its beginning.
@@ -116,13 +119,23 @@ func TestLoadErrors(t *testing.T) {
 		"not_a_value":   {"4: password is not one value: put a value with special characters between single quotes"},
 		"password_file": {"4: password_file: open testdata/no/such/file: no such file or directory: the user pgvigil runs as must be able to read it"},
 		"passwords":     {"5: password and password_file are both given: remove one"},
-		"pattern":       {"5: exclude: error parsing regexp: missing closing ): `bad(`"},
+		"patroni": {
+			"4: patroni has a user or password: remove them, since what is asked needs none",
+			"7: patroni is not a URL of a host: write it like http://10.0.0.1:8008",
+			"10: patroni is not a URL of a host: write it like http://10.0.0.1:8008",
+			"13: patroni is more than a host and port: write it like http://10.0.0.1:8008",
+			"16: patroni is more than a host and port: write it like http://10.0.0.1:8008",
+			"20: patroni_ca: read the certificates to trust: open testdata/no.crt: no such file or directory",
+			"24: patroni_ca: read the certificates to trust: testdata/good.yml has none in PEM",
+		},
+		"pattern": {"5: exclude: error parsing regexp: missing closing ): `bad(`"},
 		"pooler_keys": {
 			"5: collectors is for servers: remove it. A pooler is read over one session, by the collectors that the flags switch on",
 			"6: databases is for servers: remove it. A pooler is read over one session, by the collectors that the flags switch on",
 			"7: sessions is for servers: remove it. A pooler is read over one session, by the collectors that the flags switch on",
-			"9: kind is neither postgresql nor pgbouncer",
-			"13: page is for poolers: remove it, or give kind: pgbouncer",
+			"8: patroni is for servers: remove it. A pooler is read over one session, by the collectors that the flags switch on",
+			"10: kind is neither postgresql nor pgbouncer",
+			"14: page is for poolers: remove it, or give kind: pgbouncer",
 		},
 		"pooler_page": {
 			`5: page "b" is no server: give the name of a target that is one, or /metrics`,

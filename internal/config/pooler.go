@@ -31,7 +31,7 @@ func (d *decoder) checkKind(w *written) {
 		}
 		return
 	}
-	for _, key := range []string{"collectors", "databases", "sessions"} {
+	for _, key := range []string{"collectors", "databases", "sessions", "patroni", "patroni_ca"} {
 		if n := w.has[key]; n != nil {
 			d.failf(n, "%s is for servers: remove it. A pooler is read over one session, by the collectors that the flags switch on", key)
 		}

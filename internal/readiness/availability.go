@@ -150,18 +150,9 @@ func availability() []Check {
 		{
 			Name: "failover_manager", Factor: Availability, Question: "Does something promote a standby when the primary is lost?", On: spec.Primary,
 			Why:    "By hand it takes as long as it takes to wake somebody.",
-			Remedy: "Patroni, or another failover manager; accept it where a person decides",
-			Source: "pg_stat_activity.application_name", From: []string{"exposure"},
-			Judge: func(f *Facts, _ Limits) Finding {
-				n, ok := f.Value("pg_exposure_failover_manager_sessions")
-				switch {
-				case !ok:
-					return unknown("sessions of a failover manager are not counted")
-				case n > 0:
-					return pass("a failover manager is connected")
-				}
-				return warn("no session is of Patroni, repmgr or pg_auto_failover")
-			},
+			Remedy: "Patroni, or another failover manager; with the key patroni of the target: patronictl list, and patronictl resume; accept it where a person decides",
+			Source: "pg_stat_activity.application_name; Patroni's REST API where the key patroni names it",
+			Judge:  judgeFailoverManager,
 		},
 		{
 			Name: "archiving_on", Factor: Availability, Question: "Is WAL archived?", On: spec.Primary,

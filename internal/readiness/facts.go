@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pgvigil/pgvigil/internal/page"
+	"github.com/pgvigil/pgvigil/internal/patroni"
 	"github.com/pgvigil/pgvigil/internal/spec"
 )
 
@@ -22,6 +23,8 @@ type Facts struct {
 	Remote matcher
 	// Networks are those that sessions may come from; none where nobody has said.
 	Networks []netip.Prefix
+	// Patroni is what Patroni said; nil where nobody has said where to ask it.
+	Patroni *patroni.Answer
 
 	families   map[string]page.Family
 	samples    map[string][]Sample       // of the families that were asked for

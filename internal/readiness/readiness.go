@@ -3,7 +3,7 @@
 // scalability, observability and maintenance.
 //
 // A check is a value, like a collector. It judges what collectors have read, as samples
-// of the page that Prometheus gets, and nothing else: so the report of a terminal, the
+// of the page that Prometheus gets, and what Patroni says, and nothing else: so the report of a terminal, the
 // page and the metrics cannot disagree, judging costs the server nothing, and a check
 // can be tried without a server. What a collector cannot see is unknown, with what would
 // be needed to know it, and never a guess.
@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/pgvigil/pgvigil/internal/patroni"
 	"github.com/pgvigil/pgvigil/internal/spec"
 )
 
@@ -128,6 +129,9 @@ type Options struct {
 	Remote matcher
 	// Networks are those that sessions may come from; none where nobody has said.
 	Networks []netip.Prefix
+	// Patroni is what Patroni said of the server's cluster; nil where nobody has said where
+	// to ask it.
+	Patroni *patroni.Answer
 }
 
 type matcher interface{ MatchString(string) bool }

@@ -86,7 +86,7 @@ type Result struct {
 
 // Judge judges the facts by all checks.
 func Judge(server string, f *Facts, opt Options) Report {
-	f.Remote, f.Networks = opt.Remote, opt.Networks
+	f.Remote, f.Networks, f.Patroni = opt.Remote, opt.Networks, opt.Patroni
 	limits := Limits{}
 	for _, l := range DefaultLimits() {
 		limits[l.Name] = l.Default

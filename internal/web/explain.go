@@ -12,6 +12,7 @@ import (
 	"github.com/go-kit/log/level"
 
 	"github.com/pgvigil/pgvigil/internal/explain"
+	"github.com/pgvigil/pgvigil/internal/patroni"
 	"github.com/pgvigil/pgvigil/internal/postgres"
 	"github.com/pgvigil/pgvigil/internal/scrape"
 )
@@ -26,7 +27,16 @@ type observed struct {
 	*scrape.Engine
 	server *postgres.Server
 	watch  func(database string) bool
-	turn   chan struct{} // full while a statement is explained
+	turn   chan struct{}    // full while a statement is explained
+	member *patroni.Watcher // of the cluster that the server is of; nil where nobody has said
+}
+
+// Close ends all that looks at the server.
+func (o *observed) Close() {
+	if o.member != nil {
+		o.member.Close()
+	}
+	o.Engine.Close()
 }
 
 // errTurn says that a statement is being explained already.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/pgvigil/pgvigil/internal/config"
 	"github.com/pgvigil/pgvigil/internal/page"
+	"github.com/pgvigil/pgvigil/internal/patroni"
 	"github.com/pgvigil/pgvigil/internal/readiness"
 	"github.com/pgvigil/pgvigil/internal/scrape"
 	"github.com/pgvigil/pgvigil/internal/spec"
@@ -55,9 +56,11 @@ type judged struct {
 // called is what reports call a server: by its address where it has no name.
 func called(t config.Target) string { return cmp.Or(t.Name, t.Conn.Address()) }
 
-// judge judges a server by its page.
-func (s *Server) judge(t config.Target, families []page.Family) readiness.Report {
-	return readiness.Judge(called(t), readiness.Read(time.Now(), families, s.opt.Watch.Collectors), s.readiness.Load().Options(t.Name))
+// judge judges a server by its page, and by what Patroni says where it is asked.
+func (s *Server) judge(t config.Target, families []page.Family, said *patroni.Answer) readiness.Report {
+	opt := s.readiness.Load().Options(t.Name)
+	opt.Patroni = said
+	return readiness.Judge(called(t), readiness.Read(time.Now(), families, s.opt.Watch.Collectors), opt)
 }
 
 // addReadiness adds what the server is judged by to its page.
@@ -69,15 +72,21 @@ func (s *Server) addReadiness(l *lent, sel scrape.Selection, families []page.Fam
 		return families // and nothing is known of it
 	}
 	t := l.targets[0]
+	every := cmp.Or(s.opt.JudgeEvery, DefaultJudgeEvery)
+	// What a scrape is told was asked before: it must not wait for one more program.
+	var said *patroni.Answer
+	if member := l.member(); member != nil {
+		last := member.Last(every)
+		said = &last
+	}
 	t.judged.mu.Lock()
 	defer t.judged.mu.Unlock()
 	if now := time.Now(); !now.Before(t.judged.next) {
-		report := s.judge(t.Target, families)
+		report := s.judge(t.Target, families, said)
 		t.judged.families = reportFamilies(report)
 		if t.judged.first.IsZero() {
 			t.judged.first = now
 		}
-		every := cmp.Or(s.opt.JudgeEvery, DefaultJudgeEvery)
 		t.judged.next = now.Add(every)
 		if now.Sub(t.judged.first) < judgeOftenerOf*every {
 			t.judged.next = now.Add(every / judgeOftener)
@@ -147,6 +156,13 @@ func (s *Server) Readiness(ctx context.Context, name string) (readiness.Report, 
 	if err != nil {
 		return readiness.Report{}, err
 	}
+	var said *patroni.Answer
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	if member := l.member(); member != nil {
+		said = new(patroni.Answer)
+		asking.Go(func() { *said = member.Ask(ctx) })
+	}
 	looks := l.firstLooks()
 	families := l.scrape(ctx, selection)
 	if !isUp(families) {
@@ -158,7 +174,8 @@ func (s *Server) Readiness(ctx context.Context, name string) (readiness.Report, 
 		}
 		families = l.scrape(ctx, selection) // which tells the backups of the server's archiver
 	}
-	return s.judge(l.targets[0].Target, families), nil
+	asking.Wait()
+	return s.judge(l.targets[0].Target, families, said), nil
 }
 
 // isUp reports whether the server of a page answered.

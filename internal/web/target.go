@@ -8,6 +8,7 @@ import (
 
 	"github.com/pgvigil/pgvigil/internal/config"
 	"github.com/pgvigil/pgvigil/internal/page"
+	"github.com/pgvigil/pgvigil/internal/patroni"
 	"github.com/pgvigil/pgvigil/internal/scrape"
 )
 
@@ -70,6 +71,14 @@ func (l *lent) asked(name string) source {
 		return nil
 	}
 	return l.sources[0]
+}
+
+// member is the member of a cluster that is asked about the server; nil where none is.
+func (l *lent) member() *patroni.Watcher {
+	if server, ok := l.sources[0].(*observed); ok {
+		return server.member
+	}
+	return nil
 }
 
 // scrape reads all sources at the same time. One that hangs costs the others

@@ -9,6 +9,7 @@ import (
 	"github.com/go-kit/log"
 
 	"github.com/pgvigil/pgvigil/internal/config"
+	"github.com/pgvigil/pgvigil/internal/patroni"
 	"github.com/pgvigil/pgvigil/internal/pgbouncer"
 	"github.com/pgvigil/pgvigil/internal/postgres"
 	"github.com/pgvigil/pgvigil/internal/scrape"
@@ -115,5 +116,9 @@ func (w Watch) openServer(ctx context.Context, t config.Target, logger log.Logge
 	engine := scrape.New(ctx, server, scrape.Options{
 		Collectors: collectors, Watch: watch, Limits: w.Limits, MaxSeries: w.MaxSeries, Share: w.Share, Logger: logger,
 	})
-	return &observed{Engine: engine, server: server, watch: watch, turn: make(chan struct{}, 1)}, nil
+	o := &observed{Engine: engine, server: server, watch: watch, turn: make(chan struct{}, 1)}
+	if t.Patroni.URL != "" {
+		o.member = patroni.New(ctx, t.Patroni)
+	}
+	return o, nil
 }
