@@ -18,6 +18,8 @@ func credential() *syscall.Credential { return nil }
 // server, ends it with us: there is no Pdeathsig.
 func lifelong() *syscall.SysProcAttr { return &syscall.SysProcAttr{} }
 
+func lifelongUntil(syscall.Signal) *syscall.SysProcAttr { return lifelong() }
+
 // tasks lists all processes.
 func tasks() ([]task, error) {
 	out, err := exec.Command("ps", "-A", "-o", "pid=,ppid=,stat=").Output()

@@ -21,8 +21,11 @@ func credential() *syscall.Credential {
 }
 
 // lifelong makes the kernel end the server with us, however we end, and keeps a terminal's Ctrl-C from it.
-func lifelong() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Credential: credential(), Setpgid: true, Pdeathsig: syscall.SIGQUIT}
+func lifelong() *syscall.SysProcAttr { return lifelongUntil(syscall.SIGQUIT) }
+
+// lifelongUntil is lifelong for a program that another signal ends well.
+func lifelongUntil(sig syscall.Signal) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Credential: credential(), Setpgid: true, Pdeathsig: sig}
 }
 
 // tasks lists all processes.

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what tests run beside the PostgreSQL servers: PgBouncer, pgBackRest, Barman, OpenSSL, Prometheus, Alertmanager, Chromium and
-# PostgreSQL 15's client programs, as packages of Debian or Ubuntu. Does nothing, and needs no network, when they are there already.
+# Installs what tests run beside the PostgreSQL servers: PgBouncer, pgBackRest, Barman, OpenSSL, Prometheus, Alertmanager, Chromium, Patroni,
+# etcd and PostgreSQL 15's programs, as packages of Debian or Ubuntu. Does nothing, and needs no network, when they are there already.
 #
 # Where it cannot (another system, not root, no network) it says what to install and succeeds: the tests that need a
 # missing tool are skipped. In CI they fail, and so does this script where it should have worked.
@@ -21,7 +21,11 @@ missing() {
 	command -v prometheus >/dev/null || echo prometheus
 	command -v prometheus-alertmanager >/dev/null || command -v alertmanager >/dev/null || echo prometheus-alertmanager
 	command -v chromium >/dev/null || echo chromium
+	command -v patroni >/dev/null || echo patroni
+	command -v etcd >/dev/null || echo etcd-server
+	[ -d /usr/lib/python3/dist-packages/etcd ] || echo python3-etcd # which Patroni may come without
 	[ -x /usr/lib/postgresql/$client/bin/pg_basebackup ] || echo postgresql-client-$client
+	[ -x /usr/lib/postgresql/$client/bin/pg_controldata ] || echo postgresql-$client
 }
 
 give_up() {
@@ -45,9 +49,13 @@ packages=$(missing)
 # stays; ours goes again, also one that a killed run has left.
 guard=/usr/sbin/policy-rc.d
 mark='# pgvigil: while tools.sh installs'
+ours=
+# postgresql-15 makes a cluster as it is installed, unless it finds that there is one: this is none, and goes again.
+stand_in=/etc/postgresql/$client/pgvigil-tools
+trap 'rm -rf $ours $stand_in' EXIT
+trap 'exit 1' HUP INT TERM
 if [ ! -e $guard ] || grep -qxF "$mark" $guard; then
-	trap 'rm -f $guard' EXIT
-	trap 'exit 1' HUP INT TERM
+	ours=$guard
 	printf '#!/bin/sh\n%s\nexit 101\n' "$mark" >$guard
 	chmod 0755 $guard
 elif invoke=0; $guard pgbouncer start >/dev/null 2>&1 9>&- || invoke=$?; [ $invoke -ne 101 ]; then
@@ -60,6 +68,11 @@ apt() { # the lock of another apt or dpkg is waited for, of lists and of package
 }
 echo "tools.sh: installing" $packages >&2
 apt update || give_up "apt-get update failed" failed
+case $packages in *postgresql-$client*)
+	mkdir -p $stand_in
+	: >$stand_in/postgresql.conf
+	;;
+esac
 # One by one, so that a package that this release lacks costs only its own tests.
 for package in $packages; do
 	apt install --no-install-recommends $package || echo "tools.sh: $package cannot be installed" >&2
