@@ -2,6 +2,7 @@ package patroni
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -60,10 +61,13 @@ func (w *Watcher) Ask(ctx context.Context) Answer {
 	if err == nil {
 		a.Cluster, err = Look(bounded, client, w.config.URL)
 	}
-	a.Err = err
 	if ctx.Err() != nil {
 		return Answer{}
 	}
+	if err != nil && bounded.Err() != nil {
+		err = fmt.Errorf("no answer within %v", Timeout)
+	}
+	a.Err = err
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if a.At.After(w.last.At) {

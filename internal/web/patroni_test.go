@@ -59,7 +59,7 @@ func TestPatroni(t *testing.T) {
 		t.Errorf("before Patroni has answered the verdict is %q", verdict)
 	}
 	eventually(t, "Patroni is asked beside a scrape", func() bool { return asked.Load() > 0 })
-	if r := report(); r.Verdict != readiness.Fail || !strings.Contains(r.Says, "does not answer") {
+	if r := report(); r.Verdict != readiness.Fail || !strings.Contains(r.Says, "does not answer as it should: no answer within 2s") {
 		t.Errorf("while Patroni is silent the report says %s: %s", r.Verdict, r.Says)
 	}
 	eventually(t, "the page says that Patroni does not answer", func() bool { return on("/probe?target=shop") == "fail" })
