@@ -67,15 +67,15 @@
     group: 'settings',
     summary: 'A readiness check no longer passes.',
     description: |||
-      The check {{ $labels.check }} of {{ $labels.instance }} (factor: {{ $labels.factor }}) is worse than within the last
-      day. The page /readiness of its exporter and pgvigil check say what was found, why it matters and what to do.
+      The check {{ $labels.check }} of {{ $labels.instance }} (factor: {{ $labels.factor }}) is worse than a day ago. The
+      page /readiness of its exporter and pgvigil check say what was found, why it matters and what to do.
     |||,
     dashboard: 'readiness',
-    // Where it passed, or somebody had accepted it, and now warns or fails; or where it only warned and now fails. After a
-    // day it is how the server is.
+    // Where it passed, or somebody had accepted it, and now warns or fails; or where it only warned and now fails. The day
+    // before is looked at by a moment: all of it would be millions of samples. After a day it is how the server is.
     expr(l)::
-      local now(verdicts) = 'max by (%s, factor, check) (last_over_time(pg_readiness_check{%s, verdict=~"%s"}[%s])) == 1' % [l.by, l.sel, verdicts, l['3m']];
-      local before(verdicts) = 'max by (%s, factor, check) (max_over_time(pg_readiness_check{%s, verdict=~"%s"}[%s]))' % [l.by, l.sel, verdicts, l['1d']];
+      local check(verdicts, offset) = 'max by (%s, factor, check) (last_over_time(pg_readiness_check{%s, verdict=~"%s"}[%s]%s)) == 1' % [l.by, l.sel, verdicts, l['3m'], offset];
+      local before = ' offset ' + l.scaled(l.since);
       |||
         %(bad)s
         and on (%(by)s, factor, check)
@@ -84,6 +84,6 @@
         %(worst)s
         and on (%(by)s, factor, check)
         %(middling)s
-      ||| % (l { bad: now('warn|fail'), good: before('pass|accepted'), worst: now('fail'), middling: before('warn') }),
+      ||| % (l { bad: check('warn|fail', ''), good: check('pass|accepted', before), worst: check('fail', ''), middling: check('warn', before) }),
   },
 }

@@ -18,5 +18,5 @@
 
   // Most faults that a check sees have an alert of their own, which comes first; this one is for what has none. An hour
   // leaves out what comes and goes, such as a lag, or a standby that is built anew.
-  PostgresReadinessWorse: { info: { 'for': '1h' } },
+  PostgresReadinessWorse: { info: { since: '1d', 'for': '1h' } },
 }

@@ -54,7 +54,7 @@ local MiB = 1024 * 1024;
       PostgresBackupLookFailing+: { warning+: { age: '10m', 'for': '10m' } },
       PostgresChecksumFailure+: { critical+: { keep: '10m' }, warning+: { keep: '10m' } },
       PostgresSettingsChanged: { info: { keep: '10m' } },
-      PostgresReadinessWorse: { info: { 'for': '15m' } },
+      PostgresReadinessWorse: { info: { since: '20m', 'for': '5m' } },
       PgBouncerPaused: { info: { 'for': '15m' } },
     },
   },
